@@ -1,0 +1,3 @@
+# placeholder; the whole Makefile comes with the first working state
+build:
+	swift build

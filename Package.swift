@@ -1,0 +1,54 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+let settings: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+]
+
+let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+
+let package = Package(
+    name: "memtrack-preload",
+    products: [
+        .executable(name: "memtrack-preload", targets: ["memtrack-preload"]),
+        .executable(name: "memtrack", targets: ["memtrack"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0")
+    ],
+    targets: [
+        // The shim's header only: SwiftPM must not build the shim (see docs/architecture.md).
+        .systemLibrary(name: "CMemtrack", path: "CShim"),
+        .systemLibrary(
+            name: "CElfutils", path: "Sources/CElfutils", pkgConfig: "libdw",
+            providers: [.apt(["libdw-dev"])]),
+        .target(name: "CDemangle", path: "Sources/CDemangle", linkerSettings: [.linkedLibrary("iberty")]),
+
+        .target(name: "MemtrackRegion", dependencies: ["CMemtrack"], swiftSettings: settings),
+        .target(name: "MemtrackSymbols", dependencies: ["CElfutils", "CDemangle"], swiftSettings: settings),
+        .target(name: "MemtrackProcfs", swiftSettings: settings),
+        .target(name: "MemtrackLaunch", dependencies: ["CMemtrackSpawn"], swiftSettings: settings),
+        .target(name: "CMemtrackSpawn", path: "Sources/CMemtrackSpawn"),
+        .target(
+            name: "MemtrackProfile", dependencies: ["MemtrackRegion", "MemtrackSymbols", "MemtrackProcfs"],
+            swiftSettings: settings),
+        .target(name: "MemtrackReport", dependencies: ["MemtrackProfile"], swiftSettings: settings),
+        .target(
+            name: "MemtrackSession", dependencies: ["MemtrackReport", "MemtrackLaunch"], swiftSettings: settings),
+        .executableTarget(
+            name: "memtrack-preload", dependencies: ["MemtrackSession", argumentParser], swiftSettings: settings),
+        .executableTarget(
+            name: "memtrack", dependencies: ["MemtrackSession", argumentParser], swiftSettings: settings),
+
+        .testTarget(
+            name: "MemtrackRegionTests", dependencies: ["MemtrackRegion", "CMemtrack"], swiftSettings: settings),
+        .testTarget(name: "MemtrackSymbolsTests", dependencies: ["MemtrackSymbols"], swiftSettings: settings),
+        .testTarget(name: "MemtrackProcfsTests", dependencies: ["MemtrackProcfs"], swiftSettings: settings),
+        .testTarget(name: "MemtrackLaunchTests", dependencies: ["MemtrackLaunch"], swiftSettings: settings),
+        .testTarget(name: "MemtrackProfileTests", dependencies: ["MemtrackProfile"], swiftSettings: settings),
+        .testTarget(name: "MemtrackReportTests", dependencies: ["MemtrackReport"], swiftSettings: settings),
+        .testTarget(name: "EndToEndTests", dependencies: [], swiftSettings: settings),
+    ]
+)

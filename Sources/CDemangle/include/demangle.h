@@ -1,0 +1,1 @@
+void memtrack_demangle_placeholder(void);

@@ -1,0 +1,1 @@
+void memtrack_spawn_placeholder(void);

@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// The figures of one cell: what one call stack allocated in one size class.
+///
+/// Sizes are the sizes requested by the program, in bytes. `live` figures are signed, because a forked
+/// child may free blocks that its parent allocated, and because a racing read is never hidden.
+public struct Counters: Sendable, Hashable {
+    public var allocations: UInt64 = 0
+    public var allocatedBytes: UInt64 = 0
+    public var frees: UInt64 = 0
+    public var freedBytes: UInt64 = 0
+    /// Blocks freed with no other allocation by the same thread in between.
+    public var temporary: UInt64 = 0
+    /// Share of this cell in the process-wide peak.
+    public var peakBlocks: Int64 = 0
+    public var peakBytes: Int64 = 0
+
+    public init() {}
+
+    public var liveBlocks: Int64 { Int64(bitPattern: allocations &- frees) }
+    public var liveBytes: Int64 { Int64(bitPattern: allocatedBytes &- freedBytes) }
+
+    public static func += (left: inout Counters, right: Counters) {
+        left.allocations &+= right.allocations
+        left.allocatedBytes &+= right.allocatedBytes
+        left.frees &+= right.frees
+        left.freedBytes &+= right.freedBytes
+        left.temporary &+= right.temporary
+        left.peakBlocks &+= right.peakBlocks
+        left.peakBytes &+= right.peakBytes
+    }
+
+    public static func + (left: Counters, right: Counters) -> Counters {
+        var sum = left
+        sum += right
+        return sum
+    }
+}
+
+/// Which process image a region belongs to. Text comes from the target and is untrusted.
+public struct RegionIdentity: Sendable, Hashable {
+    public enum Origin: Sendable, Hashable { case exec, fork }
+
+    public var pid: Int32
+    public var parentPID: Int32
+    /// Field 22 of `/proc/PID/stat`, in clock ticks since boot; 0 where it could not be read.
+    public var startTicks: UInt64
+    public var pidNamespace: UInt64
+    public var bootID: String
+    public var createdRealtimeNanoseconds: UInt64
+    public var createdMonotonicNanoseconds: UInt64
+    /// `createdMonotonicNanoseconds` of the region of the process that forked this one; 0 after exec.
+    public var parentCreatedMonotonicNanoseconds: UInt64
+    public var uid: UInt32
+    public var origin: Origin
+    public var executable: String
+    public var arguments: [String]
+
+    public init(
+        pid: Int32, parentPID: Int32, startTicks: UInt64, pidNamespace: UInt64, bootID: String,
+        createdRealtimeNanoseconds: UInt64, createdMonotonicNanoseconds: UInt64,
+        parentCreatedMonotonicNanoseconds: UInt64, uid: UInt32, origin: Origin, executable: String,
+        arguments: [String]
+    ) {
+        self.pid = pid
+        self.parentPID = parentPID
+        self.startTicks = startTicks
+        self.pidNamespace = pidNamespace
+        self.bootID = bootID
+        self.createdRealtimeNanoseconds = createdRealtimeNanoseconds
+        self.createdMonotonicNanoseconds = createdMonotonicNanoseconds
+        self.parentCreatedMonotonicNanoseconds = parentCreatedMonotonicNanoseconds
+        self.uid = uid
+        self.origin = origin
+        self.executable = executable
+        self.arguments = arguments
+    }
+}
+
+/// One loaded object of the target.
+public struct RegionModule: Sendable, Hashable {
+    /// First address of the mapping and the first one after it, in the target.
+    public var start: UInt64
+    public var end: UInt64
+    /// Address in the target minus address in the file.
+    public var bias: UInt64
+    public var buildID: [UInt8]
+    public var path: String
+
+    public init(start: UInt64, end: UInt64, bias: UInt64, buildID: [UInt8], path: String) {
+        self.start = start
+        self.end = end
+        self.bias = bias
+        self.buildID = buildID
+        self.path = path
+    }
+}
+
+/// One frame of the stack trie. Node 0 is the root.
+public struct RegionNode: Sendable, Hashable {
+    /// Return address; the exact program counter where `isSignalFrame`.
+    public var address: UInt64
+    /// Always smaller than the node's own id; 0 for an outermost frame.
+    public var parent: UInt32
+    /// Key into `RegionSnapshot.modules`; nil for code made at run time.
+    public var module: UInt16?
+    public var isSignalFrame: Bool
+    /// The depth limit cut the callers of this frame off.
+    public var isTruncated: Bool
+    /// The unwinder could not go on from this frame.
+    public var isIncomplete: Bool
+
+    public init(
+        address: UInt64, parent: UInt32, module: UInt16?, isSignalFrame: Bool = false,
+        isTruncated: Bool = false, isIncomplete: Bool = false
+    ) {
+        self.address = address
+        self.parent = parent
+        self.module = module
+        self.isSignalFrame = isSignalFrame
+        self.isTruncated = isTruncated
+        self.isIncomplete = isIncomplete
+    }
+}
+
+/// What a cell stands for.
+public enum RegionCellKind: Sendable, Hashable, CaseIterable {
+    /// A call stack: `RegionCell.stack` names its innermost node.
+    case site
+    /// A table of the region was full: the class is exact, the site unknown.
+    case overflow
+    /// A signal handler allocated while the thread was inside a hook.
+    case reentrant
+    /// Frees of blocks that a fork parent had allocated.
+    case inherited
+    /// The stack could not be taken.
+    case noStack
+}
+
+public struct RegionCell: Sendable, Hashable {
+    public var kind: RegionCellKind
+    /// Innermost node id; 0 unless `kind` is `.site`.
+    public var stack: UInt32
+    public var sizeClass: UInt32
+    public var counters: Counters
+
+    public init(kind: RegionCellKind, stack: UInt32, sizeClass: UInt32, counters: Counters) {
+        self.kind = kind
+        self.stack = stack
+        self.sizeClass = sizeClass
+        self.counters = counters
+    }
+}
+
+public struct RegionMarker: Sendable, Hashable {
+    public var monotonicNanoseconds: UInt64
+    public var label: String
+
+    public init(monotonicNanoseconds: UInt64, label: String) {
+        self.monotonicNanoseconds = monotonicNanoseconds
+        self.label = label
+    }
+}
+
+public struct RegionGauge: Sendable, Hashable {
+    public var name: String
+    public var value: Double
+
+    public init(name: String, value: Double) {
+        self.name = name
+        self.value = value
+    }
+}
+
+/// What the shim lost or could not do, each a count since the start of the image.
+public struct RegionHealth: Sendable, Hashable {
+    public var overflowNodes: UInt64 = 0
+    public var overflowCells: UInt64 = 0
+    public var reentrant: UInt64 = 0
+    public var truncatedStacks: UInt64 = 0
+    public var incompleteStacks: UInt64 = 0
+    public var foreignStacks: UInt64 = 0
+    public var untrackedBlocks: UInt64 = 0
+    public var untrackedBytes: UInt64 = 0
+    public var unknownFrees: UInt64 = 0
+    public var earlyBlocks: UInt64 = 0
+    public var regionRefusals: UInt64 = 0
+    public var sharedBankCalls: UInt64 = 0
+    public var lostMarkers: UInt64 = 0
+    public var lostGauges: UInt64 = 0
+    public var childrenLost: UInt64 = 0
+    public var verifiedStacks: UInt64 = 0
+    public var verifyMismatches: UInt64 = 0
+    public var verifySkipped: UInt64 = 0
+
+    public init() {}
+}
+
+public enum RegionState: Sendable, Hashable {
+    case starting
+    case counting
+    case stopped(reason: UInt32)
+}
+
+public enum RegionUnwinder: Sendable, Hashable { case rules, libunwind, callSite }
+
+/// Everything a region says, copied at one moment. Plain values: nothing here points into shared memory.
+public struct RegionSnapshot: Sendable {
+    public var identity: RegionIdentity
+    public var state: RegionState
+    public var unwinder: RegionUnwinder
+    public var stackDepth: UInt32
+    public var capabilities: UInt32
+    public var modules: [UInt16: RegionModule]
+    /// Indexed by node id; entry 0 is the root. An unpublished record is nil.
+    public var nodes: [RegionNode?]
+    /// Cells that have been used, sites first in order of their ids.
+    public var cells: [RegionCell]
+    /// Sum over `cells`; `peakBytes` and `peakBlocks` are those of the recorded peak.
+    public var totals: Counters
+    /// How far the peak may be from the truth, in bytes; 0 for a process with one thread.
+    public var peakSlackBytes: UInt64
+    /// `CLOCK_MONOTONIC` of the peak; 0 if none was recorded (the peak is then the present).
+    public var peakMonotonicNanoseconds: UInt64
+    public var banks: Int
+    /// Threads that have allocated so far.
+    public var threadsSeen: UInt64
+    /// Stacks that had to be unwound, and how many of these needed the full unwinder.
+    public var walks: UInt64
+    public var fullWalks: UInt64
+    public var markers: [RegionMarker]
+    public var gauges: [RegionGauge]
+    public var health: RegionHealth
+    /// Pages of the region file in use and private memory mapped by the shim, in bytes.
+    public var regionBytes: UInt64
+    public var privateBytes: UInt64
+    /// Address space that the shim reserved in the target, the region included, in bytes.
+    public var reservedBytes: UInt64
+
+    public init(identity: RegionIdentity) {
+        self.identity = identity
+        state = .starting
+        unwinder = .rules
+        stackDepth = 0
+        capabilities = 0
+        modules = [:]
+        nodes = [nil]
+        cells = []
+        totals = Counters()
+        peakSlackBytes = 0
+        peakMonotonicNanoseconds = 0
+        banks = 0
+        threadsSeen = 0
+        walks = 0
+        fullWalks = 0
+        markers = []
+        gauges = []
+        health = RegionHealth()
+        regionBytes = 0
+        privateBytes = 0
+        reservedBytes = 0
+    }
+}
