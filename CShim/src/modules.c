@@ -14,6 +14,7 @@
 
 #include <elf.h>
 #include <link.h>
+#include <sys/auxv.h>
 
 #define MEMTRACK_KNOWN_MODULES (MEMTRACK_MODULE_CHUNKS * MEMTRACK_MODULES_PER_CHUNK)
 
@@ -24,6 +25,34 @@ static struct known {
     uint32_t generation; /* checked in this one; UINT32_MAX: not filled */
 } known[MEMTRACK_KNOWN_MODULES];
 static uint32_t known_count = 1;
+
+/* The main program from its first to its last segment, as the kernel passed its program headers. The loader describes
+ * a program whose segments do not touch by segment (object->end is 0 then), and we want one module. */
+static bool main_program(struct memtrack_object *object)
+{
+    static uintptr_t start, end;
+    if (!MEMTRACK_LOAD_ACQUIRE(&end)) {
+        const ElfW(Phdr) *ph = (const ElfW(Phdr) *)getauxval(AT_PHDR);
+        unsigned long count = getauxval(AT_PHNUM);
+        const struct link_map *map = object->link_map;
+        uintptr_t low = UINTPTR_MAX, high = 0;
+        for (unsigned long i = 0; ph && i < count; i++) {
+            if (ph[i].p_type != PT_LOAD)
+                continue;
+            uintptr_t from = (map->l_addr + ph[i].p_vaddr) & ~(uintptr_t)(MEMTRACK_PAGE - 1);
+            uintptr_t to = map->l_addr + ph[i].p_vaddr + ph[i].p_memsz;
+            low = from < low ? from : low;
+            high = to > high ? to : high;
+        }
+        if (low >= high)
+            return false;
+        start = low;
+        MEMTRACK_STORE_RELEASE(&end, high);
+    }
+    object->start = start;
+    object->end = end;
+    return true;
+}
 
 struct build_id {
     const uint8_t *bytes;
@@ -95,10 +124,12 @@ static bool same_object(const struct memtrack_module *module, const char *path, 
 }
 
 /* The index for an object on the stack; MEMTRACK_MODULE_NONE where the table is full. */
-uint16_t memtrack_module_index(const struct memtrack_object *object)
+uint16_t memtrack_module_index(const struct memtrack_object *found)
 {
     struct memtrack_header *region = memtrack_rt.region;
-    if (!region)
+    struct memtrack_object whole = *found;
+    const struct memtrack_object *object = &whole;
+    if (!region || (!whole.end && !main_program(&whole)))
         return MEMTRACK_MODULE_NONE;
     uint32_t generation = MEMTRACK_LOAD(&region->module_generation);
     uint32_t count = MEMTRACK_LOAD_ACQUIRE(&known_count);

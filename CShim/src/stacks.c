@@ -82,6 +82,10 @@ static bool frame_pointer_step(struct memtrack_thread *thread, struct memtrack_w
                                uint64_t rbp, uint64_t *caller, uint64_t *caller_rbp)
 {
     walk->guessed = true;
+    if (rbp == 0) { /* the ABI's mark of the outermost frame */
+        *caller = *caller_rbp = 0;
+        return true;
+    }
     if (rbp < sp || !read_word(thread, walk, rbp, caller_rbp) || !read_word(thread, walk, rbp + 8, caller))
         return false;
     depend(walk, rbp, *caller_rbp);

@@ -23,6 +23,11 @@ bool memtrack_object_find(uintptr_t pc, struct memtrack_object *out)
     out->start = (uintptr_t)found.dlfo_map_start;
     out->end = (uintptr_t)found.dlfo_map_end;
     out->link_map = found.dlfo_link_map;
+    /* An executable whose segments do not touch is known to the loader segment by segment, and its
+     * .eh_frame is in another one than its code. */
+    uintptr_t header = (uintptr_t)out->eh_frame_hdr;
+    if (header != 0 && (header < out->start || header >= out->end))
+        out->end = 0;
     return true;
 }
 
