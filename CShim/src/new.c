@@ -56,13 +56,16 @@ static struct {
 } next;
 static bool counted; /* the second case above */
 
-void memtrack_resolve_new(void)
+void memtrack_resolve_new(const void *foreign_malloc)
 {
 #define MEMTRACK_FIND(name, ...) *(void **)&next.name = dlsym(RTLD_NEXT, #name);
     MEMTRACK_NEW_FUNCTIONS(MEMTRACK_FIND)
     MEMTRACK_DELETE_FUNCTIONS(MEMTRACK_FIND)
 #undef MEMTRACK_FIND
-    counted = memtrack_next_owns((const void *)next._Znwm);
+    struct memtrack_object allocator, operators;
+    counted = foreign_malloc && next._Znwm && memtrack_object_find((uintptr_t)foreign_malloc, &allocator) &&
+              memtrack_object_find((uintptr_t)(const void *)next._Znwm, &operators) &&
+              operators.link_map == allocator.link_map;
 }
 
 static void *next_malloc(size_t size)

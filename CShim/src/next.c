@@ -3,8 +3,8 @@
  * Finding the next allocator, and living until it is found.
  *
  * The first call of any hook runs memtrack_resolve, before there is a second thread. dlsym may allocate (calloc)
- * while it runs: such requests are served from a small static arena that is never reused; its blocks are recognised
- * by address in free, realloc and malloc_usable_size.
+ * while it runs, always where it fails: such requests are served from a small static arena that is never reused; its
+ * blocks are recognised by address in free, realloc and malloc_usable_size.
  */
 #define _GNU_SOURCE
 #include "next.h"
@@ -166,14 +166,6 @@ bool memtrack_next_is_glibc(void)
     return next_is_glibc;
 }
 
-bool memtrack_next_owns(const void *function)
-{
-    if (next_is_glibc || !function)
-        return false;
-    struct memtrack_object allocator = object_of((const void *)memtrack_next.malloc);
-    return allocator.end && object_of(function).start == allocator.start;
-}
-
 MEMTRACK_COLD void memtrack_resolve(void)
 {
     if (phase != 0)
@@ -199,12 +191,11 @@ MEMTRACK_COLD void memtrack_resolve(void)
     const void *libc = dlsym(RTLD_NEXT, "gnu_get_libc_version");
     struct memtrack_object malloc_object = object_of((const void *)found.malloc);
     next_is_glibc = libc && malloc_object.end && object_of(libc).start == malloc_object.start;
+    memtrack_resolve_new(next_is_glibc ? NULL : (const void *)found.malloc);
+    memtrack_resolve_dlclose();
+    dlerror(); /* a function that is not there left a message, in our arena: the target must not find it */
     memtrack_next = found;
     phase = 2;
-    memtrack_resolve_new();
-    memtrack_resolve_dlclose();
     memtrack_boot();
-    if (memtrack_rt.region)
-        memtrack_rt.region->health.early_blocks = early_used ? 1 : 0;
     errno = saved;
 }

@@ -31,10 +31,9 @@ struct memtrack_next {
 extern struct memtrack_next memtrack_next __attribute__((visibility("hidden")));
 
 void memtrack_resolve(void);          /* finds the set and starts the shim; any number of times */
-void memtrack_resolve_new(void);      /* new.c */
+void memtrack_resolve_new(const void *foreign_malloc); /* new.c; NULL: malloc is glibc's */
 void memtrack_resolve_dlclose(void);  /* client.c */
 bool memtrack_next_is_glibc(void);
-bool memtrack_next_owns(const void *function); /* defined by the object that defines malloc, which is not libc */
 bool memtrack_is_early(const void *block);     /* from the bootstrap arena */
 size_t memtrack_early_size(const void *block);
 
