@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import Glibc
+
+/// What can go wrong at the edges of a session.
+public enum SessionError: Error, Sendable, Hashable, CustomStringConvertible {
+    case cannotWrite(path: String, errno: Int32)
+    case cannotMakeDirectory(path: String, errno: Int32)
+    case libraryMissing(searched: [String])
+    case noSuchProcess(pid: Int32)
+    case noRegion(pid: Int32)
+
+    public var description: String {
+        switch self {
+        case .cannotWrite(let path, let code):
+            "cannot write \(path): \(Self.reason(code)); name another place (--history-dir, --report, --json)"
+        case .cannotMakeDirectory(let path, let code):
+            "cannot make the directory \(path): \(Self.reason(code)); use --history-dir DIR or --no-history"
+        case .libraryMissing(let searched):
+            "libmemtrack_preload.so not found in \(searched.joined(separator: ", ")); "
+                + "set MEMTRACK_PRELOAD_LIBRARY to its path, or install again"
+        case .noSuchProcess(let pid):
+            "no process has the PID \(pid); memtrack list shows what there is"
+        case .noRegion(let pid):
+            "process \(pid) does not run under memtrack-preload, so nothing is known of its allocations; "
+                + "start it with memtrack-preload PROGRAM, or with LD_PRELOAD=…/libmemtrack_preload.so"
+        }
+    }
+
+    private static func reason(_ code: Int32) -> String { String(cString: strerror(code)) }
+}
