@@ -26,7 +26,9 @@ let package = Package(
             providers: [.apt(["libdw-dev"])]),
         .target(name: "CDemangle", path: "Sources/CDemangle", linkerSettings: [.linkedLibrary("iberty")]),
 
-        .target(name: "MemtrackRegion", dependencies: ["CMemtrack"], swiftSettings: settings),
+        .target(
+            name: "MemtrackRegion", dependencies: ["CMemtrack", "CMemtrackGuard"], swiftSettings: settings),
+        .target(name: "CMemtrackGuard", path: "Sources/CMemtrackGuard"),
         .target(name: "MemtrackSymbols", dependencies: ["CElfutils", "CDemangle"], swiftSettings: settings),
         .target(name: "MemtrackProcfs", swiftSettings: settings),
         .target(name: "MemtrackLaunch", dependencies: ["CMemtrackSpawn"], swiftSettings: settings),
