@@ -45,7 +45,8 @@ let package = Package(
             name: "memtrack", dependencies: ["MemtrackSession", argumentParser], swiftSettings: settings),
 
         .testTarget(
-            name: "MemtrackRegionTests", dependencies: ["MemtrackRegion", "CMemtrack"], swiftSettings: settings),
+            name: "MemtrackRegionTests", dependencies: ["MemtrackRegion", "CMemtrack", "CMemtrackGuard"],
+            swiftSettings: settings),
         .testTarget(name: "MemtrackSymbolsTests", dependencies: ["MemtrackSymbols"], swiftSettings: settings),
         .testTarget(name: "MemtrackProcfsTests", dependencies: ["MemtrackProcfs"], swiftSettings: settings),
         .testTarget(name: "MemtrackLaunchTests", dependencies: ["MemtrackLaunch"], swiftSettings: settings),
