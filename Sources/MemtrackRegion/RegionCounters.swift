@@ -73,7 +73,8 @@ struct CounterReader {
                 var page = bank < chunkPages.count ? chunkPages[bank] : nil
                 if page == nil {
                     page = try counters(of: bank, chunk)
-                    (freed + bank * perChunk).initialize(repeating: Freed(blocks: 0, bytes: 0), count: perChunk)
+                    (freed + bank * perChunk).initialize(
+                        repeating: Freed(blocks: 0, bytes: 0), count: perChunk)
                 }
                 guard let page else { continue }
                 // Bank 0 has many writers and keeps no peak pairs.

@@ -35,15 +35,18 @@ extension RegionError: CustomStringConvertible {
             return "\(file): written by a library of region version \(found), this program reads version"
                 + " \(expected); use the memtrack that was installed together with the library"
         case .truncated(let file, let expected, let found):
-            return "\(file): cut short: \(found) of \(expected) bytes are there; the figures are lost, profile"
+            return
+                "\(file): cut short: \(found) of \(expected) bytes are there; the figures are lost, profile"
                 + " the program again"
         case .notOwned(let file, let owner):
             return "\(file): belongs to user \(owner), not to you; run this as that user or as root"
         case .notPrivate(let file, let mode):
-            return "\(file): other users may enter it (mode \(String(mode, radix: 8))); look at what it holds, then"
+            return
+                "\(file): mode \(String(mode, radix: 8)) lets other users in; look at what it holds, then"
                 + " run chmod 700 on it or remove it"
         case .notReady(let file):
-            return "\(file): its process has not finished making it; try again in a moment, and remove the file"
+            return
+                "\(file): its process has not finished making it; try again in a moment, and remove the file"
                 + " if that process is dead"
         case .corrupted(let file, let what):
             return "\(file): damaged: \(what); its figures cannot be trusted, profile the program again"

@@ -18,7 +18,9 @@ extension RegionPages {
             Int(MEMTRACK_CELL_DIRECTORY_PAGE) * Self.bytes + Int(MEMTRACK_MODULE_DIRECTORY_OFFSET)
         var modules: [UInt16: RegionModule] = [:]
         for chunk in 0..<Self.chunks(end, by: Int32(perChunk)) {
-            guard let page = try claim(directoryEntry(directory, chunk), "the module directory") else { continue }
+            guard let page = try claim(directoryEntry(directory, chunk), "the module directory") else {
+                continue
+            }
             let first = chunk * Int(perChunk)
             for index in max(first, 1)..<min(first + Int(perChunk), end) {
                 let record = (page + (index - first) * MemoryLayout<memtrack_module>.stride)
@@ -34,7 +36,8 @@ extension RegionPages {
         return modules
     }
 
-    /// All published nodes, by id. `damaged` counts the records that had to be repaired.
+    /// All published nodes, by id. `damaged` counts the records that had to be repaired. The parent of a node
+    /// is 0 or a node that is there, and less than the node, so that a walk towards the root always ends.
     ///
     /// The module of a node is not checked here: modules are read after the nodes that name them.
     mutating func nodes(damaged: inout Int) throws(RegionDamage) -> [RegionNode?] {
@@ -42,21 +45,36 @@ extension RegionPages {
         let end = min(Int(header.word(\.node_next)), Int(MEMTRACK_NODE_CHUNKS) * perChunk)
         let directory = Int(MEMTRACK_NODE_DIRECTORY_PAGE) * Self.bytes
         let pages = UInt32(perChunk * NodeLayout.stride / Self.bytes)
-        var nodes: [RegionNode?] = [nil]
-        nodes.reserveCapacity(end)
+        var chunks: [UnsafeRawPointer?] = []
         for chunk in 0..<Self.chunks(end, by: Int32(perChunk)) {
-            guard
-                let start = try claim(
-                    directoryEntry(directory, chunk), count: pages, "the node directory")
-            else { continue }
-            let first = chunk * perChunk
-            if nodes.count < first {
-                nodes.append(contentsOf: repeatElement(nil, count: first - nodes.count))
-            }
-            for id in max(first, 1)..<min(first + perChunk, end) {
-                nodes.append(NodeLayout.read(start + (id - first) * NodeLayout.stride, id, &damaged))
+            chunks.append(try claim(directoryEntry(directory, chunk), count: pages, "the node directory"))
+        }
+        while chunks.last == .some(nil) { chunks.removeLast() }
+
+        let count = max(1, min(end, chunks.count * perChunk))
+        var repaired = 0
+        let nodes = [RegionNode?](unsafeUninitializedCapacity: count) { nodes, initialized in
+            nodes.initialize(repeating: nil)
+            initialized = count
+            for (chunk, start) in chunks.enumerated() {
+                guard let start else { continue }
+                let first = chunk * perChunk
+                for id in max(first, 1)..<min(first + perChunk, count) {
+                    guard var node = NodeLayout.read(start + (id - first) * NodeLayout.stride) else {
+                        continue
+                    }
+                    if node.parent >= id {
+                        repaired += 1
+                        node.cut()
+                    } else if node.parent != 0, nodes[Int(node.parent)] == nil {
+                        // No damage: both may have been published while the table was read.
+                        node.cut()
+                    }
+                    nodes[id] = node
+                }
             }
         }
+        damaged += repaired
         return nodes
     }
 
@@ -103,22 +121,23 @@ enum NodeLayout {
     static let flags = 14
 
     @inline(__always)
-    static func read(_ record: UnsafeRawPointer, _ id: Int, _ damaged: inout Int) -> RegionNode? {
+    static func read(_ record: UnsafeRawPointer) -> RegionNode? {
         let module = memtrack_load_u16(record + module)
         guard module != MEMTRACK_MODULE_UNPUBLISHED else { return nil }
         let flags = UInt32(memtrack_load_u16(record + flags))
-        var node = RegionNode(
+        return RegionNode(
             address: memtrack_load_u64(record + address), parent: memtrack_load_u32(record + parent),
             module: module == MEMTRACK_MODULE_NONE ? nil : module,
             isSignalFrame: flags & MEMTRACK_NODE_SIGNAL != 0,
             isTruncated: flags & MEMTRACK_NODE_TRUNCATED != 0,
             isIncomplete: flags & MEMTRACK_NODE_INCOMPLETE != 0)
-        if node.parent >= id {
-            // Cut the stack here, so that a walk towards the root always ends.
-            node.parent = 0
-            node.isIncomplete = true
-            damaged += 1
-        }
-        return node
+    }
+}
+
+extension RegionNode {
+    /// Makes this the outermost frame of its stack.
+    fileprivate mutating func cut() {
+        parent = 0
+        isIncomplete = true
     }
 }

@@ -66,8 +66,8 @@ public struct SessionDirectory: Sendable, Hashable {
             .sorted { ($0.createdMonotonicNanoseconds, $0.pid) < ($1.createdMonotonicNanoseconds, $1.pid) }
     }
 
-    /// Removes a region of this directory. Its writer, if alive, and who has it mapped are not disturbed. That
-    /// it is gone already is no error.
+    /// Removes a region of this directory. Its writer, if alive, and who has it mapped are not disturbed.
+    /// That it is gone already is no error.
     public func remove(_ region: RegionFileName) throws(RegionError) {
         if unlink(region.path) != 0, errno != ENOENT {
             throw .system(region.path, call: "unlink", errno: errno)

@@ -109,11 +109,23 @@ public struct RegionNode: Sendable, Hashable {
     public var parent: UInt32
     /// Key into `RegionSnapshot.modules`; nil for code made at run time.
     public var module: UInt16?
-    public var isSignalFrame: Bool
+    /// One byte, so that a node and the optional around it take 16: there may be two million of them.
+    private var flags: UInt8
+
+    public var isSignalFrame: Bool {
+        get { flags & 1 != 0 }
+        set { flags = newValue ? flags | 1 : flags & ~1 }
+    }
     /// The depth limit cut the callers of this frame off.
-    public var isTruncated: Bool
+    public var isTruncated: Bool {
+        get { flags & 2 != 0 }
+        set { flags = newValue ? flags | 2 : flags & ~2 }
+    }
     /// The unwinder could not go on from this frame.
-    public var isIncomplete: Bool
+    public var isIncomplete: Bool {
+        get { flags & 4 != 0 }
+        set { flags = newValue ? flags | 4 : flags & ~4 }
+    }
 
     public init(
         address: UInt64, parent: UInt32, module: UInt16?, isSignalFrame: Bool = false,
@@ -122,9 +134,7 @@ public struct RegionNode: Sendable, Hashable {
         self.address = address
         self.parent = parent
         self.module = module
-        self.isSignalFrame = isSignalFrame
-        self.isTruncated = isTruncated
-        self.isIncomplete = isIncomplete
+        flags = (isSignalFrame ? 1 : 0) | (isTruncated ? 2 : 0) | (isIncomplete ? 4 : 0)
     }
 }
 

@@ -25,7 +25,7 @@ struct SnapshotReader {
         try readCounters(into: &snapshot)
         snapshot.nodes = try pages.nodes(damaged: &snapshot.damagedRecords)
         snapshot.modules = try pages.modules()
-        checkNodes(of: &snapshot)
+        checkModules(of: &snapshot)
         checkStacks(of: &snapshot)
 
         snapshot.markers = try pages.markers()
@@ -46,7 +46,7 @@ struct SnapshotReader {
             var table = CellTable()
             var reader = CounterReader(pages: pages, sites: sites, peakEpoch: epoch)
             var cells: [RegionCell] = []
-            cells.reserveCapacity(sites)
+            cells.reserveCapacity(sites + Int(MEMTRACK_FIRST_CELL))
             var builtIn: [RegionCell] = []
             var damaged = 0
             try reader.forEachChunk { (pages, first, sums) throws(RegionDamage) in
@@ -64,7 +64,7 @@ struct SnapshotReader {
             snapshot.threadsSeen = banks.owners
             snapshot.walks = banks.walks
             snapshot.fullWalks = banks.fullWalks
-            for cell in cells { snapshot.totals += cell.counters }
+            for cell in snapshot.cells { snapshot.totals += cell.counters }
             setPeak(of: &snapshot, recorded: settled && epoch != 0 ? peakTime : nil)
             return
         }
@@ -75,7 +75,8 @@ struct SnapshotReader {
         let bytes = header.word(\.peak_bytes)
         let isShared = header.word(\.threads_seen_shared) != 0
         snapshot.recordedPeakBytes = bytes
-        snapshot.peakSlackBytes = isShared ? UInt64(header.word(\.flush_bytes)) * UInt64(max(2, snapshot.banks)) : 0
+        snapshot.peakSlackBytes =
+            isShared ? UInt64(header.word(\.flush_bytes)) * UInt64(max(2, snapshot.banks)) : 0
         if let recorded, snapshot.totals.liveBytes <= bytes {
             snapshot.peakMonotonicNanoseconds = recorded
             return
@@ -90,23 +91,16 @@ struct SnapshotReader {
         snapshot.totals.peakBytes = snapshot.totals.liveBytes
     }
 
-    /// A module that is not there becomes "no module"; a parent that is not there ends the stack.
-    private func checkNodes(of snapshot: inout RegionSnapshot) {
+    /// A module that is not there becomes "no module".
+    private func checkModules(of snapshot: inout RegionSnapshot) {
         var known = [Bool](repeating: false, count: Int(UInt16.max) + 1)
         for index in snapshot.modules.keys { known[Int(index)] = true }
         var damaged = 0
         snapshot.nodes.withUnsafeMutableBufferPointer { nodes in
             for id in nodes.indices {
-                guard let node = nodes[id] else { continue }
-                if let module = node.module, !known[Int(module)] {
-                    nodes[id]?.module = nil
-                    damaged += 1
-                }
-                if node.parent != 0, nodes[Int(node.parent)] == nil {
-                    // No damage: both may have been published while the table was read.
-                    nodes[id]?.parent = 0
-                    nodes[id]?.isIncomplete = true
-                }
+                guard let module = nodes[id]?.module, !known[Int(module)] else { continue }
+                nodes[id]?.module = nil
+                damaged += 1
             }
         }
         snapshot.damagedRecords += damaged

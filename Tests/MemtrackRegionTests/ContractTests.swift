@@ -63,7 +63,8 @@ import Testing
             let place = try #require(inC["\(name).\(field)"])
             #expect(MemoryLayout<Record>.offset(of: path) == place.offset, "\(name).\(field)")
             // So that a field added to the header cannot be missing here.
-            #expect(place.offset == end, "there is something before \(name).\(field) that the test does not know")
+            #expect(
+                place.offset == end, "there is something before \(name).\(field) that the test does not know")
             end = place.offset + place.size
         }
         #expect(end == MemoryLayout<Record>.size, "\(name) has more fields than the test knows")
@@ -84,7 +85,8 @@ import Testing
                 ("executable", \.executable), ("command_line", \.command_line),
                 ("command_line_bytes", \.command_line_bytes), ("stack_depth", \.stack_depth),
                 ("unwinder", \.unwinder), ("reserved0", \.reserved0), ("sample_bytes", \.sample_bytes),
-                ("state", \.state), ("stop_reason", \.stop_reason), ("module_generation", \.module_generation),
+                ("state", \.state), ("stop_reason", \.stop_reason),
+                ("module_generation", \.module_generation),
                 ("threads_seen_shared", \.threads_seen_shared), ("node_next", \.node_next),
                 ("cell_base", \.cell_base), ("cell_next", \.cell_next), ("module_next", \.module_next),
                 ("bank_next", \.bank_next), ("marker_page", \.marker_page), ("gauge_page", \.gauge_page),
@@ -100,7 +102,10 @@ import Testing
     @Test func tables() throws {
         try Self.check(
             memtrack_node.self, "memtrack_node",
-            [("address", \.address), ("parent", \.parent), ("module_index", \.module_index), ("flags", \.flags)])
+            [
+                ("address", \.address), ("parent", \.parent), ("module_index", \.module_index),
+                ("flags", \.flags),
+            ])
         try Self.check(
             memtrack_cell.self, "memtrack_cell", [("stack", \.stack), ("size_class", \.size_class)])
         try Self.check(
@@ -167,7 +172,8 @@ import Testing
             #expect(MemoryLayout<memtrack_counters>.offset(of: path) == offset, "\(path)")
         }
         // Read together as one word.
-        #expect(CounterLayout.peakSequence % 8 == 0 && CounterLayout.peakEpoch == CounterLayout.peakSequence + 4)
+        #expect(
+            CounterLayout.peakSequence % 8 == 0 && CounterLayout.peakEpoch == CounterLayout.peakSequence + 4)
         #expect(NodeLayout.stride == MemoryLayout<memtrack_node>.stride)
         let node: [(Int, PartialKeyPath<memtrack_node>)] = [
             (NodeLayout.address, \.address), (NodeLayout.parent, \.parent),
@@ -208,7 +214,9 @@ import Testing
             } else {
                 #expect(SizeClass.containing(minimum) >= UInt32(sizeClass))
             }
-            if minimum > 0, minimum <= 1 << 48 { #expect(SizeClass.containing(minimum - 1) == UInt32(sizeClass) - 1) }
+            if minimum > 0, minimum <= 1 << 48 {
+                #expect(SizeClass.containing(minimum - 1) == UInt32(sizeClass) - 1)
+            }
             let range = SizeClass.range(UInt32(sizeClass))
             #expect(range.lowerBound == minimum)
             if sizeClass < 191 { #expect(range.upperBound == Self.minimums[sizeClass + 1] - 1) }

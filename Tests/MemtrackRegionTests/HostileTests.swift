@@ -20,7 +20,8 @@ func richBuilder() -> RegionBuilder {
     var stacks: [UInt32] = [0]
     for number in 1...40 {
         let parent = stacks[number / 2]
-        stacks.append(builder.addNode(address: UInt64(number) << 12, parent: parent, module: UInt16(number % 10 + 1)))
+        stacks.append(
+            builder.addNode(address: UInt64(number) << 12, parent: parent, module: UInt16(number % 10 + 1)))
     }
     for bank in 0...3 { builder.addBank(bank, owners: UInt64(bank)) }
     for number in 1...100 {
@@ -117,7 +118,9 @@ private func isCorrupted(_ error: RegionError?) -> Bool {
         }
         #expect(try error { $0.put(Header.abiVersion, UInt32(2)) } == .otherABI(path, found: 2, expected: 1))
         #expect(try error { $0.put(Header.magic, UInt8(1)) } == .notARegion(path, "it does not begin as one"))
-        #expect(try error { $0.put(Header.headerBytes, UInt32(1512)) } == .corrupted(path, "header_bytes is 1512"))
+        #expect(
+            try error { $0.put(Header.headerBytes, UInt32(1512)) } == .corrupted(path, "header_bytes is 1512")
+        )
         #expect(try error { $0.put(Header.fileBytes, UInt64(0)) } == .corrupted(path, "file_bytes is 0"))
         let huge = UInt64(1) << 63
         #expect(
@@ -136,7 +139,9 @@ private func isCorrupted(_ error: RegionError?) -> Bool {
             try richBuilder().write(to: path)
             #expect(chmod(directory.path, 0o755) == 0 && chmod(path, 0o600) == 0)
             #expect(seteuid(65534) == 0)
-            #expect(throws: RegionError.system(path, call: "open", errno: EACCES)) { try RegionFile(path: path) }
+            #expect(throws: RegionError.system(path, call: "open", errno: EACCES)) {
+                try RegionFile(path: path)
+            }
             #expect(seteuid(0) == 0 && chmod(path, 0o644) == 0 && seteuid(65534) == 0)
             #expect(throws: RegionError.notOwned(path, owner: 0)) { try RegionFile(path: path) }
             #expect(seteuid(0) == 0)
@@ -188,7 +193,10 @@ private func isCorrupted(_ error: RegionError?) -> Bool {
                 case 0: places.append(Int.random(in: 0..<sound.count, using: &random))
                 case 1: places.append(Int.random(in: 16..<1328, using: &random))
                 case 2: places.append(Int.random(in: 1200..<1296, using: &random))
-                default: places.append(4096 * Int.random(in: 1...40, using: &random) + Int.random(in: 0..<64, using: &random))
+                default:
+                    places.append(
+                        4096 * Int.random(in: 1...40, using: &random) + Int.random(in: 0..<64, using: &random)
+                    )
                 }
             }
             for place in places {
@@ -222,7 +230,9 @@ private func isCorrupted(_ error: RegionError?) -> Bool {
 
     @Test func hugeCountsAreClamped() throws {
         var builder = richBuilder()
-        for field in [Header.nodeNext, Header.cellNext, Header.moduleNext, Header.bankNext, Header.markerNext] {
+        for field in [
+            Header.nodeNext, Header.cellNext, Header.moduleNext, Header.bankNext, Header.markerNext,
+        ] {
             builder.put(field, UInt32.max)
         }
         builder.put(Header.usedPages, UInt64.max)
@@ -263,7 +273,8 @@ private func isCorrupted(_ error: RegionError?) -> Bool {
         #expect(snapshot.damagedRecords == 4)
     }
 
-    /// 1,024 banks that all name one directory, whose entries all name one page, would mean half a billion counters.
+    /// 1,024 banks that all name one directory, whose entries all name one page, would mean half a billion
+    /// counters.
     @Test func pagesWithTwoUses() throws {
         var builder = richBuilder()
         let bank = builder.get(RegionBuilder.bankDirectory + 4)

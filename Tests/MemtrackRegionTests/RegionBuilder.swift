@@ -57,7 +57,9 @@ struct RegionBuilder {
     }
 
     mutating func put<Number: FixedWidthInteger>(_ offset: Int, _ value: Number) {
-        withUnsafeBytes(of: value.littleEndian) { bytes.replaceSubrange(offset..<offset + $0.count, with: $0) }
+        withUnsafeBytes(of: value.littleEndian) {
+            bytes.replaceSubrange(offset..<offset + $0.count, with: $0)
+        }
     }
 
     mutating func put(_ offset: Int, text: String) { put(offset, raw: Array(text.utf8)) }

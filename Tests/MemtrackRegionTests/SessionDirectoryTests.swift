@@ -71,7 +71,8 @@ import Testing
     @Test func listsRegionsOldestFirst() throws {
         let session = try create()
         let others = [
-            "region-1", "region-1-2-3", "region--1-2", "region-+1-2", "region-1-", "region-0-5", "region-1-2x",
+            "region-1", "region-1-2-3", "region--1-2", "region-+1-2", "region-1-", "region-0-5",
+            "region-1-2x",
             "region-99999999999-1", "region-1-99999999999999999999", "session-1-2", ".region-1-2", "x",
         ]
         for name in ["region-30-500", "region-4-1200", "region-5-500"] + others {

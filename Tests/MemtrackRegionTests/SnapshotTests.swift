@@ -115,13 +115,15 @@ private func builderWithStack(cellBase: UInt32 = 1024, pages: Int = 128) -> (Reg
         var builder = RegionBuilder()
         let buildID: [UInt8] = (1...20).map { UInt8($0) }
         let program = builder.addModule(
-            start: 0x40_0000, end: 0x50_0000, bias: 0x40_0000, buildID: buildID, path: Array("/bin/prog".utf8))
+            start: 0x40_0000, end: 0x50_0000, bias: 0x40_0000, buildID: buildID, path: Array("/bin/prog".utf8)
+        )
         let unfilled = builder.addModule(start: 1, end: 2, path: [], state: 0)
         var modules = [program, unfilled]
         for number in 3...20 {
             modules.append(
                 builder.addModule(
-                    start: UInt64(number) << 20, end: UInt64(number) << 21, path: Array("/lib/\(number)".utf8),
+                    start: UInt64(number) << 20, end: UInt64(number) << 21,
+                    path: Array("/lib/\(number)".utf8),
                     flags: number == 20 ? 1 : 0))
         }
         let outer = builder.addNode(address: 0x40_1000, parent: 0, module: program, flags: 2)
@@ -202,8 +204,10 @@ private func builderWithStack(cellBase: UInt32 = 1024, pages: Int = 128) -> (Reg
         builder.addBank(2, owner: 11, owners: 1, walks: 50, fullWalks: 1)
         builder.addBank(9, owner: 0, owners: 4)
         builder.count(
-            bank: 0, cell: first, Count(allocations: 1, allocatedBytes: 5, frees: 1, freedBytes: 5, temporary: 1))
-        builder.count(bank: 1, cell: first, Count(allocations: 10, allocatedBytes: 50, frees: 2, freedBytes: 10))
+            bank: 0, cell: first,
+            Count(allocations: 1, allocatedBytes: 5, frees: 1, freedBytes: 5, temporary: 1))
+        builder.count(
+            bank: 1, cell: first, Count(allocations: 10, allocatedBytes: 50, frees: 2, freedBytes: 10))
         builder.count(bank: 2, cell: first, Count(frees: 7, freedBytes: 35))
         builder.count(bank: 2, cell: unused, Count())
         builder.count(bank: 9, cell: second, Count(allocations: 3, allocatedBytes: 21, temporary: 2))
@@ -307,7 +311,8 @@ private func builderWithStack(cellBase: UInt32 = 1024, pages: Int = 128) -> (Reg
         builder.count(
             bank: 1, cell: first,
             Count(
-                allocations: 10, allocatedBytes: 1000, frees: 9, freedBytes: 900, peakSequence: 4, peakEpoch: 7,
+                allocations: 10, allocatedBytes: 1000, frees: 9, freedBytes: 900, peakSequence: 4,
+                peakEpoch: 7,
                 peakBlocks: 9, peakBytes: 900))
         // Its pair belongs to an earlier peak: unchanged since, so the present counts.
         builder.count(
@@ -315,7 +320,9 @@ private func builderWithStack(cellBase: UInt32 = 1024, pages: Int = 128) -> (Reg
             Count(frees: 1, freedBytes: 50, peakSequence: 2, peakEpoch: 6, peakBlocks: 77, peakBytes: 7777))
         builder.count(
             bank: 2, cell: second,
-            Count(allocations: 5, allocatedBytes: 350, peakSequence: 2, peakEpoch: 7, peakBlocks: 2, peakBytes: 150))
+            Count(
+                allocations: 5, allocatedBytes: 350, peakSequence: 2, peakEpoch: 7, peakBlocks: 2,
+                peakBytes: 150))
         return (builder, first, second)
     }
 
@@ -371,7 +378,8 @@ private func builderWithStack(cellBase: UInt32 = 1024, pages: Int = 128) -> (Reg
         var (builder, stack) = builderWithStack()
         let cell = builder.addCell(stack: stack, sizeClass: 5)
         builder.addBank(1, owners: 1)
-        builder.count(bank: 1, cell: cell, Count(allocations: 3, allocatedBytes: 30, frees: 1, freedBytes: 10))
+        builder.count(
+            bank: 1, cell: cell, Count(allocations: 3, allocatedBytes: 30, frees: 1, freedBytes: 10))
         builder.put(Header.peakBytes, Int64(1 << 40))
         let snapshot = try snapshot(builder)
         #expect(snapshot.totals.peakBytes == 20)
