@@ -186,7 +186,7 @@ struct memtrack_bank {
     uint64_t owners;         /* threads that have owned it so far                              */
     uint64_t walks;          /* stacks that had to be unwound; the rest were answered by the memo */
     uint64_t full_walks;     /* of these, how many needed the full unwinder                      */
-    int64_t unflushed_bytes; /* part of the live total not yet added to header.live_bytes        */
+    uint64_t reserved0;
     uint32_t directories[MEMTRACK_BANK_DIRECTORIES]; /* page indexes; pages of u32[1024], which name
                                                         pages of 64 memtrack_counters: counter index =
                                                         directory * 65536 + entry * 64 + place  */
@@ -229,8 +229,18 @@ struct memtrack_health {
     uint64_t verified_stacks;    /* --verify-stacks: stacks compared with libunwind          */
     uint64_t verify_mismatches;  /*   of these, different                                    */
     uint64_t verify_skipped;     /*   of these, not comparable (code without unwind information) */
-    uint64_t reserved[6];
+    uint64_t uncounted_allocations; /* allocations for which not even an overflow counter could be had: */
+    uint64_t uncounted_bytes;       /*   they are in no other figure                              */
+    uint64_t reserved[4];
 };
+
+/* One private mapping of the shim in the target: where to look (/proc/PID/pagemap) for what the
+ * profiler itself costs. */
+struct memtrack_mapping {
+    uint64_t start; /* address, page-aligned; 0 = unused entry */
+    uint64_t bytes;
+};
+#define MEMTRACK_MAPPINGS 128u
 
 enum memtrack_state {
     MEMTRACK_STATE_STARTING = 0,
@@ -324,6 +334,10 @@ struct memtrack_header {
     uint64_t own_reserved_bytes;  /* address space reserved in all, region included        */
 
     struct memtrack_health health;
+
+    uint32_t mapping_next;        /* entries of mappings that have been used, freed ones included    */
+    uint32_t reserved1;
+    struct memtrack_mapping mappings[MEMTRACK_MAPPINGS];
 };
 
 #define MEMTRACK_FLUSH_BYTES 65536u
@@ -359,7 +373,7 @@ MEMTRACK_ASSERT_SIZE(memtrack_bank, 4096);
 MEMTRACK_ASSERT_SIZE(memtrack_marker, 64);
 MEMTRACK_ASSERT_SIZE(memtrack_gauge_record, 64);
 MEMTRACK_ASSERT_SIZE(memtrack_health, 192);
-MEMTRACK_ASSERT_SIZE(memtrack_header, 1520);
+MEMTRACK_ASSERT_SIZE(memtrack_header, 3576);
 
 #ifdef __cplusplus
 }

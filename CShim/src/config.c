@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Settings, from the environment the program was started with. It is read from the initial stack, because the
+ * first allocation may come before libc has set `environ`, and because the program may change its copy.
+ */
+#include "runtime.h"
+
+#include <unistd.h>
+
+extern void *__libc_stack_end __attribute__((weak)); /* in ld.so: address of argc */
+
+static bool begins_with(const char *text, const char *prefix)
+{
+    while (*prefix)
+        if (*text++ != *prefix++)
+            return false;
+    return true;
+}
+
+/* The value of an environment variable of this process at its start; NULL if it was not set. */
+const char *memtrack_config_value(const char *name)
+{
+    if (!&__libc_stack_end || !__libc_stack_end)
+        return NULL;
+    const uintptr_t *at = __libc_stack_end;
+    const char *const *variables = (const char *const *)(at + 1 + at[0] + 1);
+    for (; *variables; variables++) {
+        if (begins_with(*variables, name)) {
+            const char *rest = *variables;
+            const char *n = name;
+            while (*n) {
+                rest++;
+                n++;
+            }
+            if (*rest == '=')
+                return rest + 1;
+        }
+    }
+    return NULL;
+}
+
+static uint32_t number(const char *name, uint32_t otherwise, uint32_t least, uint32_t most)
+{
+    const char *text = memtrack_config_value(name);
+    if (!text || *text < '0' || *text > '9')
+        return otherwise;
+    uint64_t value = 0;
+    while (*text >= '0' && *text <= '9' && value <= UINT32_MAX)
+        value = value * 10 + (uint64_t)(*text++ - '0');
+    if (value < least)
+        return least;
+    return value > most ? most : (uint32_t)value;
+}
+
+void memtrack_configure(void)
+{
+    memtrack_rt.stack_depth = number("MEMTRACK_STACK_DEPTH", MEMTRACK_DEFAULT_DEPTH, 1, MEMTRACK_MAX_DEPTH);
+    memtrack_rt.verify_stacks = number("MEMTRACK_VERIFY_STACKS", 0, 0, 1);
+    memtrack_rt.follow_children = number("MEMTRACK_CHILDREN", 1, 0, 1);
+    const char *unwinder = memtrack_config_value("MEMTRACK_UNWINDER");
+    memtrack_rt.unwinder = MEMTRACK_UNWINDER_RULES;
+    if (unwinder && begins_with(unwinder, "libunwind"))
+        memtrack_rt.unwinder = MEMTRACK_UNWINDER_LIBUNWIND;
+    if (memtrack_rt.stack_depth == 1)
+        memtrack_rt.unwinder = MEMTRACK_UNWINDER_CALL_SITE;
+    const char *session = memtrack_config_value("MEMTRACK_SESSION");
+    memtrack_rt.session[0] = 0;
+    if (session && session[0] == '/') {
+        size_t i = 0;
+        for (; session[i] && i + 1 < sizeof(memtrack_rt.session); i++)
+            memtrack_rt.session[i] = session[i];
+        memtrack_rt.session[session[i] ? 0 : i] = 0; /* too long: as if not set */
+    }
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Counting without a bank: calls by a signal handler that interrupted a hook of its own thread, and by threads
+ * for which no bank could be had. They go into bank 0 with atomic additions, under a built-in cell: the size class
+ * is exact, the stack is not taken.
+ */
+#include "hooks.h"
+
+static void shared_add(uint32_t cell, uint64_t size, bool freed)
+{
+    struct memtrack_counters *counters = memtrack_shared_counters(cell);
+    if (!counters) {
+        if (!freed)
+            memtrack_uncounted(size);
+        return;
+    }
+    MEMTRACK_ADD(freed ? &counters->freed_bytes : &counters->allocated_bytes, size);
+    __atomic_fetch_add(freed ? &counters->frees : &counters->allocations, UINT64_C(1), __ATOMIC_RELEASE);
+    MEMTRACK_ADD(&memtrack_rt.region->live_bytes, freed ? -(int64_t)size : (int64_t)size);
+}
+
+static enum memtrack_cell_kind kind_of_call(void)
+{
+    if (memtrack_enter_is_reentrant()) {
+        MEMTRACK_HEALTH(reentrant, 1);
+        return MEMTRACK_KIND_REENTRANT;
+    }
+    MEMTRACK_HEALTH(shared_bank_calls, 1);
+    return MEMTRACK_KIND_NO_STACK;
+}
+
+MEMTRACK_COLD void memtrack_uncounted(uint64_t size)
+{
+    MEMTRACK_HEALTH(uncounted_allocations, 1);
+    MEMTRACK_HEALTH(uncounted_bytes, size);
+}
+
+/* A free whose counters cannot be made in this thread's bank: bank 0 may still have them. */
+MEMTRACK_COLD void memtrack_uncounted_free(struct memtrack_block block)
+{
+    uint32_t cell = block.cell;
+    if (cell >= MEMTRACK_FIRST_CELL)
+        cell = cell < memtrack_rt.cell_bias + MEMTRACK_FIRST_CELL
+                   ? memtrack_builtin_cell(MEMTRACK_KIND_INHERITED, block.size)
+                   : cell - memtrack_rt.cell_bias;
+    shared_add(cell, block.size, true);
+}
+
+MEMTRACK_COLD void memtrack_allocated_shared(uintptr_t address, uint64_t size)
+{
+    if (memtrack_rt.stopped)
+        return;
+    uint32_t cell = memtrack_builtin_cell(kind_of_call(), size);
+    if (memtrack_livemap_put(address, size, cell)) {
+        shared_add(cell, size, false);
+    } else {
+        MEMTRACK_HEALTH(untracked_blocks, 1);
+        MEMTRACK_HEALTH(untracked_bytes, size);
+    }
+}
+
+MEMTRACK_COLD struct memtrack_block memtrack_realloc_take_shared(uintptr_t address)
+{
+    struct memtrack_block none = {0, 0};
+    return memtrack_rt.stopped ? none : memtrack_livemap_take(address);
+}
+
+MEMTRACK_COLD void memtrack_free_shared(uintptr_t address)
+{
+    if (memtrack_rt.stopped)
+        return;
+    kind_of_call();
+    struct memtrack_block block = memtrack_livemap_take(address);
+    if (block.cell)
+        memtrack_uncounted_free(block);
+    else
+        MEMTRACK_HEALTH(unknown_frees, 1);
+}

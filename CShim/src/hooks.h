@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What every hook does around the call to the next allocator.
+ *
+ * ORDER. An allocation is recorded after the call, a free before it: once the allocator has a block back,
+ * another thread may own the address. A realloc takes the entry out before the call and puts it back if it failed.
+ * Between enter and leave nothing calls out of the shim. A signal handler that allocates meanwhile finds the
+ * thread BUSY and is counted in bank 0, with atomic additions, as "re-entrant".
+ */
+#ifndef MEMTRACK_HOOKS_H
+#define MEMTRACK_HOOKS_H
+
+#include "counters.h"
+
+/* hooks.c: the same without a bank (re-entrant, or none to be had) */
+void memtrack_allocated_shared(uintptr_t address, uint64_t size);
+void memtrack_free_shared(uintptr_t address);
+struct memtrack_block memtrack_realloc_take_shared(uintptr_t address);
+void memtrack_uncounted(uint64_t size);
+void memtrack_uncounted_free(struct memtrack_block block);
+
+MEMTRACK_INLINE struct memtrack_thread *memtrack_enter(const uintptr_t *frame)
+{
+    struct memtrack_thread *thread = memtrack_self;
+    if (MEMTRACK_UNLIKELY(thread->ready != MEMTRACK_LOAD(&memtrack_rt.page->epoch))) {
+        thread = memtrack_enter_slow(frame);
+        if (!thread)
+            return NULL;
+    }
+    thread->ready = MEMTRACK_READY_BUSY;
+    thread->guard = (uintptr_t)frame;
+    MEMTRACK_SIGNAL_FENCE();
+    return thread;
+}
+
+MEMTRACK_INLINE void memtrack_leave(struct memtrack_thread *thread)
+{
+    MEMTRACK_SIGNAL_FENCE();
+    thread->ready = thread->epoch;
+}
+
+/* Counters to charge an allocation to, and in *cell the cell they belong to; NULL: the block goes uncounted. */
+MEMTRACK_INLINE struct memtrack_counters *memtrack_charge(struct memtrack_thread *thread, const uintptr_t *frame,
+                                                          uint64_t size, uint32_t *cell)
+{
+    *cell = memtrack_site_cell(thread, frame, size);
+    if (MEMTRACK_UNLIKELY(*cell < MEMTRACK_FIRST_CELL))
+        MEMTRACK_HEALTH(overflow_cells, 1);
+    struct memtrack_counters *counters = memtrack_counters_for(thread, *cell, size);
+    if (MEMTRACK_UNLIKELY(!counters)) {
+        *cell = memtrack_builtin_cell(MEMTRACK_KIND_OVERFLOW, size);
+        MEMTRACK_HEALTH(overflow_cells, 1);
+        counters = memtrack_counters_for(thread, *cell, size);
+    }
+    return counters;
+}
+
+MEMTRACK_INLINE void memtrack_allocated(const void *block, uint64_t size, const uintptr_t *frame)
+{
+    struct memtrack_thread *thread = memtrack_enter(frame);
+    if (MEMTRACK_UNLIKELY(!thread)) {
+        memtrack_allocated_shared((uintptr_t)block, size);
+        return;
+    }
+    uint32_t cell;
+    struct memtrack_counters *counters = memtrack_charge(thread, frame, size, &cell);
+    if (MEMTRACK_UNLIKELY(!counters)) {
+        memtrack_uncounted(size);
+    } else {
+        memtrack_count_allocation(thread, counters, size);
+        if (MEMTRACK_UNLIKELY(!memtrack_livemap_put((uintptr_t)block, size, cell))) {
+            memtrack_count_free(thread, counters, size, false);
+            MEMTRACK_HEALTH(untracked_blocks, 1);
+            MEMTRACK_HEALTH(untracked_bytes, size);
+        }
+        thread->last_block = (uintptr_t)block;
+    }
+    memtrack_leave(thread);
+}
+
+MEMTRACK_INLINE void memtrack_freeing(const void *block, const uintptr_t *frame)
+{
+    struct memtrack_thread *thread = memtrack_enter(frame);
+    if (MEMTRACK_UNLIKELY(!thread)) {
+        memtrack_free_shared((uintptr_t)block);
+        return;
+    }
+    struct memtrack_block found = memtrack_livemap_take((uintptr_t)block);
+    if (MEMTRACK_UNLIKELY(!found.cell)) {
+        MEMTRACK_HEALTH(unknown_frees, 1);
+    } else {
+        struct memtrack_counters *counters = memtrack_counters_for(thread, found.cell, found.size);
+        if (MEMTRACK_LIKELY(counters != NULL))
+            memtrack_count_free(thread, counters, found.size, thread->last_block == (uintptr_t)block);
+        else
+            memtrack_uncounted_free(found);
+    }
+    memtrack_leave(thread);
+}
+
+#endif

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The malloc family, as the target sees it. Each function forwards to the next definition with the arguments
+ * unchanged (requests are never rounded, blocks never padded) and records what came back. What is recorded, and in
+ * which order, is in hooks.h.
+ *
+ * errno is what the next allocator left in it: the recording makes raw system calls alone.
+ */
+#define _GNU_SOURCE
+#include "hooks.h"
+#include "next.h"
+#include "record.h"
+
+#include <errno.h>
+
+#define MEMTRACK_EXPORT __attribute__((visibility("default"), used))
+
+MEMTRACK_EXPORT void *malloc(size_t size)
+{
+    void *block = memtrack_next.malloc(size);
+    if (MEMTRACK_LIKELY(block != NULL))
+        memtrack_allocated(block, size, MEMTRACK_FRAME());
+    return block;
+}
+
+MEMTRACK_EXPORT void free(void *block)
+{
+    if (MEMTRACK_LIKELY(block != NULL)) {
+        if (MEMTRACK_UNLIKELY(memtrack_is_early(block)))
+            return;
+        memtrack_freeing(block, MEMTRACK_FRAME());
+    }
+    memtrack_next.free(block);
+}
+
+/* The rest shares these, out of line. */
+static __attribute__((noinline)) void *record(void *block, uint64_t size, const uintptr_t *frame)
+{
+    if (block && !memtrack_is_early(block))
+        memtrack_allocated(block, size, frame);
+    return block;
+}
+
+MEMTRACK_EXPORT void *calloc(size_t count, size_t size)
+{
+    void *block = memtrack_next.calloc(count, size);
+    return record(block, (uint64_t)count * size, MEMTRACK_FRAME());
+}
+
+static struct memtrack_block take_for_realloc(void *block, const uintptr_t *frame)
+{
+    struct memtrack_thread *thread = memtrack_enter(frame);
+    if (!thread)
+        return memtrack_realloc_take_shared((uintptr_t)block);
+    struct memtrack_block found = memtrack_livemap_take((uintptr_t)block);
+    memtrack_leave(thread);
+    return found;
+}
+
+static void put_back(void *block, struct memtrack_block found, const uintptr_t *frame)
+{
+    struct memtrack_thread *thread = memtrack_enter(frame);
+    memtrack_livemap_put((uintptr_t)block, found.size, found.cell); /* its table exists: it cannot fail */
+    if (thread)
+        memtrack_leave(thread);
+}
+
+static void count_realloc_free(struct memtrack_block found, const uintptr_t *frame)
+{
+    struct memtrack_thread *thread = memtrack_enter(frame);
+    if (!thread) {
+        memtrack_uncounted_free(found);
+        return;
+    }
+    struct memtrack_counters *counters = memtrack_counters_for(thread, found.cell, found.size);
+    if (counters)
+        memtrack_count_free(thread, counters, found.size, false);
+    else
+        memtrack_uncounted_free(found);
+    memtrack_leave(thread);
+}
+
+static __attribute__((noinline)) void *reallocate(void *block, size_t size, const uintptr_t *frame)
+{
+    if (!block)
+        return record(memtrack_next.realloc(NULL, size), size, frame);
+    if (MEMTRACK_UNLIKELY(memtrack_is_early(block))) {
+        void *fresh = record(memtrack_next.malloc(size), size, frame);
+        size_t old = memtrack_early_size(block);
+        if (fresh)
+            __builtin_memcpy(fresh, block, old < size ? old : size);
+        return fresh;
+    }
+    struct memtrack_block found = take_for_realloc(block, frame);
+    void *fresh = memtrack_next.realloc(block, size);
+    if (found.cell) {
+        if (fresh || size == 0) /* NULL for size 0 is a free */
+            count_realloc_free(found, frame);
+        else
+            put_back(block, found, frame);
+    }
+    if (fresh)
+        memtrack_allocated(fresh, size, frame);
+    return fresh;
+}
+
+MEMTRACK_EXPORT void *realloc(void *block, size_t size)
+{
+    return reallocate(block, size, MEMTRACK_FRAME());
+}
+
+/* glibc's would call our realloc, and the call site would be inside libc. */
+MEMTRACK_EXPORT void *reallocarray(void *block, size_t count, size_t size)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return reallocate(block, bytes, MEMTRACK_FRAME());
+}
+
+MEMTRACK_EXPORT void *memalign(size_t alignment, size_t size)
+{
+    return record(memtrack_next.memalign(alignment, size), size, MEMTRACK_FRAME());
+}
+
+MEMTRACK_EXPORT int posix_memalign(void **block, size_t alignment, size_t size)
+{
+    int error = memtrack_next.posix_memalign(block, alignment, size);
+    if (!error)
+        record(*block, size, MEMTRACK_FRAME());
+    return error;
+}
+
+MEMTRACK_EXPORT void *aligned_alloc(size_t alignment, size_t size)
+{
+    return record(memtrack_next.aligned_alloc(alignment, size), size, MEMTRACK_FRAME());
+}
+
+MEMTRACK_EXPORT void *valloc(size_t size)
+{
+    return record(memtrack_next.valloc(size), size, MEMTRACK_FRAME());
+}
+
+MEMTRACK_EXPORT void *pvalloc(size_t size)
+{
+    return record(memtrack_next.pvalloc(size), size, MEMTRACK_FRAME());
+}
+
+static __attribute__((noinline)) void release(void *block, const uintptr_t *frame)
+{
+    if (block) {
+        if (memtrack_is_early(block))
+            return;
+        memtrack_freeing(block, frame);
+    }
+    memtrack_next.free(block);
+}
+
+MEMTRACK_EXPORT void cfree(void *block)
+{
+    release(block, MEMTRACK_FRAME());
+}
+
+MEMTRACK_EXPORT void free_sized(void *block, size_t size)
+{
+    (void)size;
+    release(block, MEMTRACK_FRAME());
+}
+
+MEMTRACK_EXPORT void free_aligned_sized(void *block, size_t alignment, size_t size)
+{
+    (void)alignment;
+    (void)size;
+    release(block, MEMTRACK_FRAME());
+}
+
+MEMTRACK_EXPORT size_t malloc_usable_size(void *block)
+{
+    if (MEMTRACK_UNLIKELY(memtrack_is_early(block)))
+        return memtrack_early_size(block);
+    return memtrack_next.malloc_usable_size(block);
+}
+
+/* For operator new and delete (new.c), which share the recording. */
+void *memtrack_record(void *block, uint64_t size, const uintptr_t *frame)
+{
+    return record(block, size, frame);
+}
+
+void memtrack_record_free(void *block, const uintptr_t *frame)
+{
+    if (block)
+        memtrack_freeing(block, frame);
+}
+
+void memtrack_release(void *block, const uintptr_t *frame)
+{
+    release(block, frame);
+}

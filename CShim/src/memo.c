@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Filling and emptying the memo. See memo.h.
+ */
+#include "memo.h"
+
+#include <sys/mman.h>
+
+void memtrack_memo_clear(struct memtrack_memo *memo)
+{
+    if (!memo->mask)
+        memo->mask = MEMTRACK_MEMO_FIRST_HEADS - 1;
+    __builtin_memset(memo->heads, 0, (memo->mask + 1) * sizeof(memo->heads[0]));
+    memo->used = 8;
+}
+
+static bool make_room(struct memtrack_memo *memo, uint32_t bytes)
+{
+    if (memo->used + bytes <= memo->size)
+        return true;
+    if (memo->size < MEMTRACK_MEMO_MOST) {
+        uint32_t size = memo->size ? memo->size * 2 : MEMTRACK_MEMO_FIRST;
+        char *arena = memtrack_map_private(size);
+        if (arena) {
+            if (memo->arena)
+                memtrack_unmap_private(memo->arena, memo->size);
+            memo->arena = arena;
+            memo->size = size;
+            if (memo->mask + 1 < MEMTRACK_MEMO_HEADS)
+                memo->mask = memo->mask * 2 + 1;
+        }
+    }
+    memtrack_memo_clear(memo);
+    return memo->used + bytes <= memo->size;
+}
+
+struct memtrack_memo_entry *memtrack_memo_insert(struct memtrack_memo *memo, const struct memtrack_memo_entry *key,
+                                                 const uint64_t *words, const uint16_t *offsets)
+{
+    uint32_t bytes = (uint32_t)(sizeof(*key) + key->count * 10u + 7u) & ~7u;
+    if (!make_room(memo, bytes))
+        return NULL;
+    uint32_t at = memo->used;
+    struct memtrack_memo_entry *entry = (struct memtrack_memo_entry *)(void *)(memo->arena + at);
+    *entry = *key;
+    uint64_t *entry_words = (uint64_t *)(void *)(entry + 1);
+    __builtin_memcpy(entry_words, words, key->count * sizeof(*words));
+    __builtin_memcpy(entry_words + key->count, offsets, key->count * sizeof(*offsets));
+    uint32_t *head = &memo->heads[memtrack_memo_hash(key->address, key->slot) & memo->mask];
+    entry->next = *head;
+    memo->used = at + bytes;
+    *head = at;
+    return entry;
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The memo: stacks this thread has already unwound, and what must hold for one of them to be the present one.
+ *
+ * WHY IT IS EXACT. Unwinding is a function of (return address, stack pointer, frame pointer) and of the stack words
+ * that it reads. An entry keeps all of these; if all still match, unwinding again would read the same words and
+ * so give the same stack. A comparison costs about 1 ns a frame.
+ *
+ * DATA MODEL. A hash from (return address, its slot) to a chain of entries, newest first, in an arena that only
+ * grows; a full arena is replaced by an empty one of twice the size up to MEMTRACK_MEMO_MOST, then emptied: it is a
+ * cache. Entries are packed: header, `count` words, `count` 16-bit offsets. Owned by one thread; signal
+ * handlers never get here (they find the thread BUSY).
+ */
+#ifndef MEMTRACK_MEMO_H
+#define MEMTRACK_MEMO_H
+
+#include "runtime.h"
+
+#define MEMTRACK_MEMO_FIRST (UINT32_C(16) << 10) /* bytes */
+#define MEMTRACK_MEMO_MOST (UINT32_C(1) << 20)
+#define MEMTRACK_MEMO_HEADS 1024u
+#define MEMTRACK_MEMO_FIRST_HEADS 64u
+#define MEMTRACK_MEMO_TRIES 4u
+#define MEMTRACK_MEMO_WAYS 4u
+#define MEMTRACK_MEMO_WORDS 512u
+#define MEMTRACK_MEMO_REACH 65535u /* words: a slot further up cannot be memoised */
+
+struct memtrack_memo_entry {
+    uint64_t address;  /* return address of the hook */
+    uintptr_t slot;    /* where it stands */
+    uintptr_t rbp;     /* of the hook's caller; compared if needs_rbp */
+    uint32_t next;     /* offset in the arena of an older entry of the same bucket, 0 none */
+    uint32_t stack;    /* node */
+    uint16_t count;    /* words to compare */
+    uint8_t needs_rbp;
+    uint8_t way;       /* the cell below to replace next */
+    uint8_t classes[MEMTRACK_MEMO_WAYS];
+    uint32_t cells[MEMTRACK_MEMO_WAYS]; /* of this stack, by size class; 0 none */
+    /* uint64_t words[count]; uint16_t offsets[count]; */
+};
+
+struct memtrack_memo {
+    char *arena;
+    uint32_t size;
+    uint32_t used; /* the first 8 bytes of an arena are not used: offset 0 means none */
+    uint32_t mask; /* heads in use, minus 1 */
+    uint32_t heads[MEMTRACK_MEMO_HEADS];
+};
+
+void memtrack_memo_clear(struct memtrack_memo *memo);
+/* Enters a stack; NULL where it cannot be memoised. */
+struct memtrack_memo_entry *memtrack_memo_insert(struct memtrack_memo *memo, const struct memtrack_memo_entry *key,
+                                                 const uint64_t *words, const uint16_t *offsets);
+
+MEMTRACK_INLINE uint32_t memtrack_memo_hash(uint64_t address, uintptr_t slot)
+{
+    uint64_t h = (address ^ ((uint64_t)slot << 20)) * UINT64_C(0x9e3779b97f4a7c15);
+    return (uint32_t)(h >> 40);
+}
+
+MEMTRACK_INLINE struct memtrack_memo_entry *memtrack_memo_find(struct memtrack_memo *memo, uint64_t address,
+                                                               uintptr_t slot, uintptr_t rbp)
+{
+    uint32_t at = memo->heads[memtrack_memo_hash(address, slot) & memo->mask];
+    for (uint32_t tries = 0; at && tries < MEMTRACK_MEMO_TRIES; tries++) {
+        struct memtrack_memo_entry *entry = (struct memtrack_memo_entry *)(void *)(memo->arena + at);
+        at = entry->next;
+        if (entry->address != address || entry->slot != slot || (entry->needs_rbp && entry->rbp != rbp))
+            continue;
+        const uint64_t *words = (const uint64_t *)(const void *)(entry + 1);
+        uint32_t count = entry->count;
+        const uint16_t *offsets = (const uint16_t *)(const void *)(words + count);
+        const uint64_t *stack = (const uint64_t *)slot;
+        uint32_t i = 0;
+        while (i < count && stack[offsets[i]] == words[i])
+            i++;
+        if (MEMTRACK_LIKELY(i == count))
+            return entry;
+    }
+    return NULL;
+}
+
+/* The cell of the entry's stack for a size class. */
+MEMTRACK_INLINE uint32_t memtrack_memo_cell(struct memtrack_memo_entry *entry, uint32_t size_class)
+{
+    for (uint32_t i = 0; i < MEMTRACK_MEMO_WAYS; i++)
+        if (entry->classes[i] == size_class && entry->cells[i])
+            return entry->cells[i];
+    uint32_t cell = memtrack_cell(entry->stack, size_class);
+    uint32_t way = entry->way;
+    entry->way = (uint8_t)((way + 1) % MEMTRACK_MEMO_WAYS);
+    entry->classes[way] = (uint8_t)size_class;
+    entry->cells[way] = cell;
+    return cell;
+}
+
+#endif

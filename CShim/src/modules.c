@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Which loaded object an address belongs to, as an index into the region's module table.
+ *
+ * An object that was unmapped and mapped again at the same place is the same module only if path and build id
+ * are the same. That is checked once after each dlclose (generation), so a stack never mixes two libraries
+ * that shared an address, and reloading one library a thousand times adds nothing to the tables.
+ *
+ * Rules: reads the object's own headers in memory and its link_map, which cannot go away while one of its
+ * functions is on the stack of the calling thread.
+ */
+#define _GNU_SOURCE
+#include "runtime.h"
+
+#include <elf.h>
+#include <link.h>
+#include <sys/auxv.h>
+
+#define MEMTRACK_KNOWN_MODULES (MEMTRACK_MODULE_CHUNKS * MEMTRACK_MODULES_PER_CHUNK)
+
+/* A private copy of what the look-up needs; entry 0 is unused. */
+static struct known {
+    uintptr_t start;
+    uintptr_t end;
+    uint32_t generation; /* checked in this one; UINT32_MAX: not filled */
+} known[MEMTRACK_KNOWN_MODULES];
+static uint32_t known_count = 1;
+
+/* The main program from its first to its last segment, as the kernel passed its program headers. The loader describes
+ * a program whose segments do not touch by segment (object->end is 0 then), and we want one module. */
+static bool main_program(struct memtrack_object *object)
+{
+    static uintptr_t start, end;
+    if (!MEMTRACK_LOAD_ACQUIRE(&end)) {
+        const ElfW(Phdr) *ph = (const ElfW(Phdr) *)getauxval(AT_PHDR);
+        unsigned long count = getauxval(AT_PHNUM);
+        const struct link_map *map = object->link_map;
+        uintptr_t low = UINTPTR_MAX, high = 0;
+        for (unsigned long i = 0; ph && i < count; i++) {
+            if (ph[i].p_type != PT_LOAD)
+                continue;
+            uintptr_t from = (map->l_addr + ph[i].p_vaddr) & ~(uintptr_t)(MEMTRACK_PAGE - 1);
+            uintptr_t to = map->l_addr + ph[i].p_vaddr + ph[i].p_memsz;
+            low = from < low ? from : low;
+            high = to > high ? to : high;
+        }
+        if (low >= high)
+            return false;
+        start = low;
+        MEMTRACK_STORE_RELEASE(&end, high);
+    }
+    object->start = start;
+    object->end = end;
+    return true;
+}
+
+struct build_id {
+    const uint8_t *bytes;
+    uint32_t count;
+};
+
+static struct build_id find_build_id(const struct memtrack_object *object, uintptr_t bias)
+{
+    struct build_id none = {NULL, 0};
+    const ElfW(Ehdr) *elf = (const ElfW(Ehdr) *)object->start;
+    if (object->end - object->start < sizeof(*elf) || __builtin_memcmp(elf->e_ident, ELFMAG, SELFMAG) != 0 ||
+        elf->e_phentsize != sizeof(ElfW(Phdr)) ||
+        elf->e_phoff + (uint64_t)elf->e_phnum * sizeof(ElfW(Phdr)) > MEMTRACK_PAGE)
+        return none;
+    const ElfW(Phdr) *ph = (const ElfW(Phdr) *)(object->start + elf->e_phoff);
+    for (int i = 0; i < elf->e_phnum; i++) {
+        if (ph[i].p_type != PT_NOTE)
+            continue;
+        uintptr_t at = bias + ph[i].p_vaddr;
+        uintptr_t end = at + ph[i].p_memsz;
+        if (at < object->start || end > object->end || at > end)
+            continue;
+        while (end - at >= sizeof(ElfW(Nhdr))) {
+            const ElfW(Nhdr) *note = (const ElfW(Nhdr) *)at;
+            uint64_t body = sizeof(*note) + (((uint64_t)note->n_namesz + 3) & ~UINT64_C(3));
+            uint64_t whole = body + (((uint64_t)note->n_descsz + 3) & ~UINT64_C(3));
+            if (whole > end - at)
+                break;
+            if (note->n_type == NT_GNU_BUILD_ID && note->n_namesz == 4 && note->n_descsz <= 32)
+                return (struct build_id){(const uint8_t *)at + body, note->n_descsz};
+            at += whole;
+        }
+    }
+    return none;
+}
+
+static const char *object_path(const struct link_map *map)
+{
+    return map->l_name && map->l_name[0] ? map->l_name : memtrack_rt.executable;
+}
+
+static struct memtrack_module *record(uint32_t index)
+{
+    uint32_t *directory = (uint32_t *)(void *)((char *)memtrack_region_at(MEMTRACK_CELL_DIRECTORY_PAGE) +
+                                               MEMTRACK_MODULE_DIRECTORY_OFFSET);
+    uint32_t chunk = index / MEMTRACK_MODULES_PER_CHUNK;
+    uint32_t page = MEMTRACK_LOAD_ACQUIRE(&directory[chunk]);
+    if (!page) {
+        uint32_t fresh = memtrack_region_take(1);
+        if (!fresh)
+            return NULL;
+        if (__atomic_compare_exchange_n(&directory[chunk], &page, fresh, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+            page = fresh;
+    }
+    return (struct memtrack_module *)memtrack_region_at(page) + index % MEMTRACK_MODULES_PER_CHUNK;
+}
+
+static bool same_object(const struct memtrack_module *module, const char *path, struct build_id id)
+{
+    if (module->build_id_bytes != id.count || __builtin_memcmp(module->build_id, id.bytes, id.count) != 0)
+        return false;
+    for (size_t i = 0; i < sizeof(module->path) - 1; i++) {
+        if (module->path[i] != path[i])
+            return false;
+        if (!path[i])
+            return true;
+    }
+    return true;
+}
+
+/* The index for an object on the stack; MEMTRACK_MODULE_NONE where the table is full. */
+uint16_t memtrack_module_index(const struct memtrack_object *found)
+{
+    struct memtrack_header *region = memtrack_rt.region;
+    struct memtrack_object whole = *found;
+    const struct memtrack_object *object = &whole;
+    if (!region || (!whole.end && !main_program(&whole)))
+        return MEMTRACK_MODULE_NONE;
+    uint32_t generation = MEMTRACK_LOAD(&region->module_generation);
+    uint32_t count = MEMTRACK_LOAD_ACQUIRE(&known_count);
+    const struct link_map *map = object->link_map;
+    for (uint32_t i = count; i-- > 1;) {
+        if (known[i].start != object->start || known[i].end != object->end)
+            continue;
+        uint32_t checked = MEMTRACK_LOAD_ACQUIRE(&known[i].generation);
+        if (checked == generation)
+            return (uint16_t)i;
+        if (checked == UINT32_MAX)
+            continue;
+        struct memtrack_module *module = record(i);
+        if (module && same_object(module, object_path(map), find_build_id(object, map->l_addr))) {
+            MEMTRACK_STORE_RELEASE(&known[i].generation, generation);
+            return (uint16_t)i;
+        }
+    }
+
+    uint32_t index = MEMTRACK_LOAD(&known_count);
+    do {
+        if (index >= MEMTRACK_KNOWN_MODULES)
+            return MEMTRACK_MODULE_NONE;
+        known[index].generation = UINT32_MAX;
+    } while (!__atomic_compare_exchange_n(&known_count, &index, index + 1, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
+    struct memtrack_module *module = record(index);
+    if (!module)
+        return MEMTRACK_MODULE_NONE;
+    struct build_id id = find_build_id(object, map->l_addr);
+    const char *path = object_path(map);
+    module->start = object->start;
+    module->end = object->end;
+    module->bias = map->l_addr;
+    module->generation = generation;
+    module->build_id_bytes = id.count;
+    if (id.count)
+        __builtin_memcpy(module->build_id, id.bytes, id.count);
+    size_t i = 0;
+    for (; path[i] && i < sizeof(module->path) - 1; i++)
+        module->path[i] = path[i];
+    module->path[i] = 0;
+    module->flags = path[i] ? MEMTRACK_MODULE_PATH_CUT : 0;
+    MEMTRACK_STORE_RELEASE(&module->state, 1u);
+    uint32_t next = MEMTRACK_LOAD(&region->module_next);
+    while (next < index + 1 && !__atomic_compare_exchange_n(&region->module_next, &next, index + 1, false,
+                                                            __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
+    }
+    known[index].start = object->start;
+    known[index].end = object->end;
+    MEMTRACK_STORE_RELEASE(&known[index].generation, generation);
+    return (uint16_t)index;
+}
+
+void memtrack_modules_after_fork(void)
+{
+    known_count = 1;
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * operator new and operator delete, all replaceable forms, by their mangled names (Itanium C++ ABI).
+ *
+ * Three cases, told apart when the shim starts:
+ *   * the next definition is libstdc++'s or libc++'s: jump there. It calls malloc, which is ours; readers skip the
+ *     wrapper's frame.
+ *   * the next definition belongs to the allocator behind us (tcmalloc, jemalloc, mimalloc): it never calls malloc, so
+ *     it is counted here. Nothing is held across the call: it may throw.
+ *   * there is none in the global scope (a C++ library that was loaded with RTLD_LOCAL): malloc and free serve. Only
+ *     when memory runs out is the real operator needed, to call the new handler and throw.
+ */
+#define _GNU_SOURCE
+#include "hooks.h"
+#include "next.h"
+#include "record.h"
+
+#include <dlfcn.h>
+
+#define MEMTRACK_EXPORT __attribute__((visibility("default"), used))
+
+/* X(name, parameters, arguments, aligned allocation of) */
+#define MEMTRACK_NEW_FUNCTIONS(X) \
+    X(_Znwm, (size_t size), (size), next_malloc(size)) \
+    X(_Znam, (size_t size), (size), next_malloc(size)) \
+    X(_ZnwmRKSt9nothrow_t, (size_t size, const void *tag), (size, tag), next_malloc(size)) \
+    X(_ZnamRKSt9nothrow_t, (size_t size, const void *tag), (size, tag), next_malloc(size)) \
+    X(_ZnwmSt11align_val_t, (size_t size, size_t align), (size, align), next_aligned(size, align)) \
+    X(_ZnamSt11align_val_t, (size_t size, size_t align), (size, align), next_aligned(size, align)) \
+    X(_ZnwmSt11align_val_tRKSt9nothrow_t, (size_t size, size_t align, const void *tag), (size, align, tag), \
+      next_aligned(size, align)) \
+    X(_ZnamSt11align_val_tRKSt9nothrow_t, (size_t size, size_t align, const void *tag), (size, align, tag), \
+      next_aligned(size, align))
+
+#define MEMTRACK_DELETE_FUNCTIONS(X) \
+    X(_ZdlPv, (void *block), (block)) \
+    X(_ZdaPv, (void *block), (block)) \
+    X(_ZdlPvm, (void *block, size_t size), (block, size)) \
+    X(_ZdaPvm, (void *block, size_t size), (block, size)) \
+    X(_ZdlPvRKSt9nothrow_t, (void *block, const void *tag), (block, tag)) \
+    X(_ZdaPvRKSt9nothrow_t, (void *block, const void *tag), (block, tag)) \
+    X(_ZdlPvSt11align_val_t, (void *block, size_t align), (block, align)) \
+    X(_ZdaPvSt11align_val_t, (void *block, size_t align), (block, align)) \
+    X(_ZdlPvmSt11align_val_t, (void *block, size_t size, size_t align), (block, size, align)) \
+    X(_ZdaPvmSt11align_val_t, (void *block, size_t size, size_t align), (block, size, align)) \
+    X(_ZdlPvSt11align_val_tRKSt9nothrow_t, (void *block, size_t align, const void *tag), (block, align, tag)) \
+    X(_ZdaPvSt11align_val_tRKSt9nothrow_t, (void *block, size_t align, const void *tag), (block, align, tag))
+
+static struct {
+#define MEMTRACK_FIELD(name, parameters, arguments, allocation) void *(*name) parameters;
+    MEMTRACK_NEW_FUNCTIONS(MEMTRACK_FIELD)
+#undef MEMTRACK_FIELD
+#define MEMTRACK_FIELD(name, parameters, arguments) void (*name) parameters;
+    MEMTRACK_DELETE_FUNCTIONS(MEMTRACK_FIELD)
+#undef MEMTRACK_FIELD
+} next;
+static bool counted; /* the second case above */
+
+void memtrack_resolve_new(const void *foreign_malloc)
+{
+#define MEMTRACK_FIND(name, ...) *(void **)&next.name = dlsym(RTLD_NEXT, #name);
+    MEMTRACK_NEW_FUNCTIONS(MEMTRACK_FIND)
+    MEMTRACK_DELETE_FUNCTIONS(MEMTRACK_FIND)
+#undef MEMTRACK_FIND
+    struct memtrack_object allocator, operators;
+    counted = foreign_malloc && next._Znwm && memtrack_object_find((uintptr_t)foreign_malloc, &allocator) &&
+              memtrack_object_find((uintptr_t)(const void *)next._Znwm, &operators) &&
+              operators.link_map == allocator.link_map;
+}
+
+static void *next_malloc(size_t size)
+{
+    return memtrack_next.malloc(size ? size : 1);
+}
+
+static void *next_aligned(size_t size, size_t align)
+{
+    return memtrack_next.memalign(align, size ? size : 1);
+}
+
+/* Out of memory with no operator in the global scope: the caller's own library has one, which throws. */
+static MEMTRACK_COLD void *find_throwing(const char *name, const void *caller)
+{
+    struct memtrack_object object;
+    void *function = dlsym(RTLD_NEXT, name);
+    if (!function && memtrack_object_find((uintptr_t)caller, &object))
+        function = dlsym(object.link_map, name);
+    return function;
+}
+
+#define MEMTRACK_DEFINE_NEW(name, parameters, arguments, allocation) \
+    void *name parameters; \
+    MEMTRACK_EXPORT void *name parameters \
+    { \
+        if (MEMTRACK_LIKELY(next.name && !counted)) \
+            return next.name arguments; \
+        void *block = next.name ? next.name arguments : allocation; \
+        if (MEMTRACK_UNLIKELY(!block && !next.name)) { \
+            void *(*function) parameters; \
+            *(void **)&function = find_throwing(#name, __builtin_return_address(0)); \
+            return function ? function arguments : NULL; \
+        } \
+        return memtrack_record(block, size, MEMTRACK_FRAME()); \
+    }
+MEMTRACK_NEW_FUNCTIONS(MEMTRACK_DEFINE_NEW)
+
+#define MEMTRACK_DEFINE_DELETE(name, parameters, arguments) \
+    void name parameters; \
+    MEMTRACK_EXPORT void name parameters \
+    { \
+        if (MEMTRACK_UNLIKELY(!next.name)) { \
+            memtrack_release(block, MEMTRACK_FRAME()); \
+            return; \
+        } \
+        if (MEMTRACK_UNLIKELY(counted)) \
+            memtrack_record_free(block, MEMTRACK_FRAME()); \
+        next.name arguments; \
+    }
+MEMTRACK_DELETE_FUNCTIONS(MEMTRACK_DEFINE_DELETE)

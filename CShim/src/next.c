@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Finding the next allocator, and living until it is found.
+ *
+ * The first call of any hook runs memtrack_resolve, before there is a second thread. dlsym may allocate (calloc)
+ * while it runs, always where it fails: such requests are served from a small static arena that is never reused; its
+ * blocks are recognised by address in free, realloc and malloc_usable_size.
+ */
+#define _GNU_SOURCE
+#include "next.h"
+
+#include "runtime.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <gnu/libc-version.h>
+
+#define MEMTRACK_EARLY_BYTES 65536u
+
+static char early[MEMTRACK_EARLY_BYTES] __attribute__((aligned(64)));
+static size_t early_used;
+static int phase; /* 0 not resolved, 1 resolving, 2 resolved */
+static bool next_is_glibc;
+
+bool memtrack_is_early(const void *block)
+{
+    return (const char *)block >= early && (const char *)block < early + sizeof(early);
+}
+
+/* A header of 16 bytes in front of each block holds its size. */
+static void *early_allocate(size_t alignment, size_t size)
+{
+    if (alignment < 16)
+        alignment = 16;
+    if (size > sizeof(early) || alignment > 4096)
+        return NULL;
+    for (;;) {
+        size_t used = MEMTRACK_LOAD(&early_used);
+        size_t at = (used + 16 + alignment - 1) & ~(alignment - 1);
+        size_t end = (at + size + 15) & ~(size_t)15;
+        if (end > sizeof(early))
+            return NULL;
+        if (__atomic_compare_exchange_n(&early_used, &used, end, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+            __builtin_memcpy(early + at - 16, &size, sizeof(size));
+            return early + at;
+        }
+    }
+}
+
+size_t memtrack_early_size(const void *block)
+{
+    size_t size;
+    __builtin_memcpy(&size, (const char *)block - 16, sizeof(size));
+    return size;
+}
+
+static void *early_malloc(size_t size)
+{
+    memtrack_resolve();
+    return phase == 2 ? memtrack_next.malloc(size) : early_allocate(16, size);
+}
+
+static void early_free(void *block)
+{
+    memtrack_resolve();
+    if (phase == 2 && !memtrack_is_early(block))
+        memtrack_next.free(block);
+}
+
+static void *early_calloc(size_t count, size_t size)
+{
+    memtrack_resolve();
+    if (phase == 2)
+        return memtrack_next.calloc(count, size);
+    size_t bytes;
+    return __builtin_mul_overflow(count, size, &bytes) ? NULL : early_allocate(16, bytes); /* zero: never reused */
+}
+
+static void *early_realloc(void *block, size_t size)
+{
+    memtrack_resolve();
+    if (phase == 2)
+        return memtrack_next.realloc(block, size);
+    void *fresh = early_allocate(16, size);
+    if (fresh && block)
+        __builtin_memcpy(fresh, block, memtrack_early_size(block) < size ? memtrack_early_size(block) : size);
+    return fresh;
+}
+
+static void *early_memalign(size_t alignment, size_t size)
+{
+    memtrack_resolve();
+    return phase == 2 ? memtrack_next.memalign(alignment, size) : early_allocate(alignment, size);
+}
+
+static int early_posix_memalign(void **block, size_t alignment, size_t size)
+{
+    memtrack_resolve();
+    if (phase == 2)
+        return memtrack_next.posix_memalign(block, alignment, size);
+    *block = early_allocate(alignment, size);
+    return *block ? 0 : ENOMEM;
+}
+
+static void *early_aligned_alloc(size_t alignment, size_t size)
+{
+    memtrack_resolve();
+    return phase == 2 ? memtrack_next.aligned_alloc(alignment, size) : early_allocate(alignment, size);
+}
+
+static void *early_valloc(size_t size)
+{
+    memtrack_resolve();
+    return phase == 2 ? memtrack_next.valloc(size) : early_allocate(4096, size);
+}
+
+static void *early_pvalloc(size_t size)
+{
+    memtrack_resolve();
+    return phase == 2 ? memtrack_next.pvalloc(size) : early_allocate(4096, (size + 4095) & ~(size_t)4095);
+}
+
+static size_t early_malloc_usable_size(void *block)
+{
+    memtrack_resolve();
+    if (memtrack_is_early(block))
+        return memtrack_early_size(block);
+    return phase == 2 ? memtrack_next.malloc_usable_size(block) : 0;
+}
+
+struct memtrack_next memtrack_next = {
+#define MEMTRACK_EARLY(result, name, parameters, arguments) .name = early_##name,
+    MEMTRACK_NEXT_FUNCTIONS(MEMTRACK_EARLY)
+#undef MEMTRACK_EARLY
+};
+
+/* For functions that the allocator behind us does not define. */
+static void *missing_memalign(size_t alignment, size_t size)
+{
+    void *block = NULL;
+    int error = memtrack_next.posix_memalign(&block, alignment < sizeof(void *) ? sizeof(void *) : alignment, size);
+    if (error)
+        errno = error;
+    return error ? NULL : block;
+}
+
+static void *missing_valloc(size_t size)
+{
+    return memtrack_next.memalign(MEMTRACK_PAGE, size);
+}
+
+static void *missing_pvalloc(size_t size)
+{
+    return memtrack_next.memalign(MEMTRACK_PAGE, (size + MEMTRACK_PAGE - 1) & ~(size_t)(MEMTRACK_PAGE - 1));
+}
+
+static struct memtrack_object object_of(const void *function)
+{
+    struct memtrack_object object = {0};
+    memtrack_object_find((uintptr_t)function, &object);
+    return object;
+}
+
+bool memtrack_next_is_glibc(void)
+{
+    return next_is_glibc;
+}
+
+MEMTRACK_COLD void memtrack_resolve(void)
+{
+    if (phase != 0)
+        return;
+    phase = 1;
+    int saved = errno;
+    struct memtrack_next found;
+#define MEMTRACK_FIND(result, name, parameters, arguments) *(void **)&found.name = dlsym(RTLD_NEXT, #name);
+    MEMTRACK_NEXT_FUNCTIONS(MEMTRACK_FIND)
+#undef MEMTRACK_FIND
+    if (!found.malloc || !found.free || !found.calloc || !found.realloc || !found.posix_memalign) {
+        errno = saved; /* no allocator behind us: the arena serves until it is full */
+        return;
+    }
+    if (!found.memalign)
+        found.memalign = missing_memalign;
+    if (!found.aligned_alloc)
+        found.aligned_alloc = found.memalign;
+    if (!found.valloc)
+        found.valloc = missing_valloc;
+    if (!found.pvalloc)
+        found.pvalloc = missing_pvalloc;
+    const void *libc = dlsym(RTLD_NEXT, "gnu_get_libc_version");
+    struct memtrack_object malloc_object = object_of((const void *)found.malloc);
+    next_is_glibc = libc && malloc_object.end && object_of(libc).start == malloc_object.start;
+    memtrack_resolve_new(next_is_glibc ? NULL : (const void *)found.malloc);
+    memtrack_resolve_dlclose();
+    dlerror(); /* a function that is not there left a message, in our arena: the target must not find it */
+    memtrack_next = found;
+    phase = 2;
+    memtrack_boot();
+    errno = saved;
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Recording for hooks outside interpose.c; out of line.
+ */
+#ifndef MEMTRACK_RECORD_H
+#define MEMTRACK_RECORD_H
+
+#include <stdint.h>
+
+void *memtrack_record(void *block, uint64_t size, const uintptr_t *frame);   /* returns block; NULL is fine */
+void memtrack_record_free(void *block, const uintptr_t *frame);              /* record alone */
+void memtrack_release(void *block, const uintptr_t *frame);                  /* record and free */
+
+#endif

@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Making the region file and taking pages from it.
+ *
+ * The file is sparse and mapped whole, once; its descriptor is closed again at once. The first
+ * MEMTRACK_INITIAL_PAGES are reserved with fallocate before the mapping is touched. Every later piece is
+ * reserved with MADV_POPULATE_WRITE (Linux 5.14), which needs no descriptor, no path and no privilege, and
+ * returns an error where a plain store would raise SIGBUS on a full file system. Older kernels: the file is
+ * opened again by its path for one fallocate.
+ *
+ * Rules: raw system calls only; any thread may take pages at any time; nothing is ever given back.
+ */
+#define _GNU_SOURCE
+#include "runtime.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <link.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#define MEMTRACK_INITIAL_PAGES 16u /* 64 KiB */
+#define MEMTRACK_SMALLEST_PAGES 64u
+#define MEMTRACK_DEFAULT_BYTES (UINT64_C(256) << 20)
+#define MEMTRACK_BACKOFF 1024u
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+extern const ElfW(Ehdr) __ehdr_start __attribute__((visibility("hidden")));
+
+/* The shim's private mappings, copied into the region so that a reader can measure them. A forked child
+ * starts with its parent's list. A slot is free while its start is 0; BUSY (1) while being filled. */
+static struct memtrack_mapping mappings[MEMTRACK_MAPPINGS];
+
+static void publish_mapping(struct memtrack_header *header, uint32_t place)
+{
+    header->mappings[place].bytes = mappings[place].bytes;
+    MEMTRACK_STORE_RELEASE(&header->mappings[place].start, mappings[place].start);
+    if (header->mapping_next <= place)
+        header->mapping_next = place + 1;
+}
+
+static void note_mapping(uint64_t start, uint64_t bytes)
+{
+    struct memtrack_header *header = memtrack_rt.region;
+    if (header) {
+        MEMTRACK_ADD(&header->own_private_bytes, bytes);
+        MEMTRACK_ADD(&header->own_reserved_bytes, bytes);
+    }
+    for (uint32_t place = 0; place < MEMTRACK_MAPPINGS; place++) {
+        uint64_t expected = 0;
+        if (!__atomic_compare_exchange_n(&mappings[place].start, &expected, UINT64_C(1), false, __ATOMIC_ACQ_REL,
+                                         __ATOMIC_RELAXED))
+            continue;
+        mappings[place].bytes = bytes;
+        MEMTRACK_STORE_RELEASE(&mappings[place].start, start);
+        if (header)
+            publish_mapping(header, place);
+        return;
+    }
+}
+
+void *memtrack_map_private(size_t bytes)
+{
+    bytes = (bytes + MEMTRACK_PAGE - 1) & ~(size_t)(MEMTRACK_PAGE - 1);
+    long at = memtrack_sys6(SYS_mmap, 0, (long)bytes, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memtrack_sys_failed(at))
+        return NULL;
+    memtrack_sys3(SYS_madvise, at, bytes, MADV_NOHUGEPAGE);
+    memtrack_sys3(SYS_madvise, at, bytes, MADV_DONTDUMP);
+    note_mapping((uint64_t)at, bytes);
+    return (void *)at;
+}
+
+void memtrack_unmap_private(void *start, size_t bytes)
+{
+    struct memtrack_header *header = memtrack_rt.region;
+    bytes = (bytes + MEMTRACK_PAGE - 1) & ~(size_t)(MEMTRACK_PAGE - 1);
+    for (uint32_t place = 0; place < MEMTRACK_MAPPINGS; place++) {
+        if (MEMTRACK_LOAD(&mappings[place].start) != (uint64_t)(uintptr_t)start)
+            continue;
+        if (header)
+            MEMTRACK_STORE(&header->mappings[place].start, UINT64_C(0));
+        MEMTRACK_STORE_RELEASE(&mappings[place].start, UINT64_C(0));
+        break;
+    }
+    if (header) {
+        MEMTRACK_ADD(&header->own_private_bytes, -(uint64_t)bytes);
+        MEMTRACK_ADD(&header->own_reserved_bytes, -(uint64_t)bytes);
+    }
+    memtrack_sys3(SYS_munmap, start, bytes, 0);
+}
+
+static void append(char *to, size_t size, const char *text)
+{
+    size_t at = 0;
+    while (at < size && to[at])
+        at++;
+    while (at + 1 < size && *text)
+        to[at++] = *text++;
+    if (at < size)
+        to[at] = 0;
+}
+
+static void append_number(char *to, size_t size, uint64_t number)
+{
+    char digits[24];
+    int at = 23;
+    digits[at] = 0;
+    do {
+        digits[--at] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number);
+    append(to, size, digits + at);
+}
+
+static long read_file(const char *path, char *to, size_t size)
+{
+    long fd = memtrack_sys4(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
+    if (memtrack_sys_failed(fd))
+        return -1;
+    size_t have = 0;
+    while (have < size) {
+        long got = memtrack_sys3(SYS_read, fd, to + have, size - have);
+        if (got == -EINTR)
+            continue;
+        if (memtrack_sys_failed(got) || got == 0)
+            break;
+        have += (size_t)got;
+    }
+    memtrack_sys3(SYS_close, fd, 0, 0);
+    return (long)have;
+}
+
+/* A directory of ours: owned by us, not writable or readable for others, no symbolic link. */
+static long open_directory(const char *path, bool make)
+{
+    if (make)
+        memtrack_sys3(SYS_mkdir, path, 0700, 0);
+    long fd = memtrack_sys4(SYS_openat, AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+    if (memtrack_sys_failed(fd))
+        return -1;
+    struct stat status;
+    if (memtrack_sys4(SYS_newfstatat, fd, "", &status, AT_EMPTY_PATH) != 0 ||
+        status.st_uid != (uid_t)memtrack_sys3(SYS_geteuid, 0, 0, 0) || (status.st_mode & 077) != 0) {
+        memtrack_sys3(SYS_close, fd, 0, 0);
+        return -1;
+    }
+    return fd;
+}
+
+static long open_session(void)
+{
+    if (memtrack_rt.session[0])
+        return open_directory(memtrack_rt.session, false);
+    static const char *const roots[] = {"/dev/shm/memtrack-", "/tmp/memtrack-"};
+    for (int i = 0; i < 2; i++) {
+        char path[64] = "";
+        append(path, sizeof(path), roots[i]);
+        append_number(path, sizeof(path), (uint64_t)memtrack_sys3(SYS_geteuid, 0, 0, 0));
+        long fd = open_directory(path, true);
+        if (fd >= 0) {
+            append(memtrack_rt.session, sizeof(memtrack_rt.session), path);
+            return fd;
+        }
+    }
+    return -1;
+}
+
+static uint64_t start_ticks(void)
+{
+    char text[1024];
+    long length = read_file("/proc/self/stat", text, sizeof(text) - 1);
+    if (length <= 0)
+        return 0;
+    while (length > 0 && text[length - 1] != ')') /* the name may hold blanks and parentheses */
+        length--;
+    uint64_t value = 0;
+    int field = 2;
+    for (const char *at = text + length; *at && field <= 22; at++) {
+        if (*at == ' ') {
+            field++;
+            value = 0;
+        } else if (field == 22 && *at >= '0' && *at <= '9') {
+            value = value * 10 + (uint64_t)(*at - '0');
+        }
+        if (field == 22 && at[1] == ' ')
+            return value;
+        if (at + 1 >= text + sizeof(text) - 1)
+            break;
+    }
+    return 0;
+}
+
+static void write_build_id(struct memtrack_header *header)
+{
+    const char *base = (const char *)&__ehdr_start;
+    const ElfW(Phdr) *ph = (const ElfW(Phdr) *)(const void *)(base + __ehdr_start.e_phoff);
+    for (int i = 0; i < __ehdr_start.e_phnum; i++) {
+        if (ph[i].p_type != PT_NOTE)
+            continue;
+        const char *at = base + ph[i].p_vaddr, *end = at + ph[i].p_memsz;
+        while (at + sizeof(ElfW(Nhdr)) <= end) {
+            const ElfW(Nhdr) *note = (const ElfW(Nhdr) *)(const void *)at;
+            const char *body = at + sizeof(*note) + ((note->n_namesz + 3u) & ~3u);
+            if (note->n_type == NT_GNU_BUILD_ID && note->n_descsz <= sizeof(header->shim_build_id)) {
+                __builtin_memcpy(header->shim_build_id, body, note->n_descsz);
+                header->shim_build_id_bytes = note->n_descsz;
+                return;
+            }
+            at = body + ((note->n_descsz + 3u) & ~3u);
+        }
+    }
+}
+
+static void write_identity(struct memtrack_header *header, uint32_t origin, uint32_t cell_base,
+                           uint64_t parent_created, uint64_t created)
+{
+    header->abi_version = MEMTRACK_ABI_VERSION;
+    header->header_bytes = sizeof(*header);
+    header->file_bytes = memtrack_rt.region_pages * MEMTRACK_PAGE;
+    header->pid = (uint32_t)memtrack_sys3(SYS_getpid, 0, 0, 0);
+    header->parent_pid = (uint32_t)memtrack_sys3(SYS_getppid, 0, 0, 0);
+    header->uid = (uint32_t)memtrack_sys3(SYS_geteuid, 0, 0, 0);
+    header->start_ticks = start_ticks();
+    struct stat status;
+    if (memtrack_sys4(SYS_newfstatat, AT_FDCWD, "/proc/self/ns/pid", &status, 0) == 0)
+        header->pid_namespace = status.st_ino;
+    header->created_realtime_ns = memtrack_clock_ns(CLOCK_REALTIME);
+    header->created_monotonic_ns = created;
+    header->parent_created_monotonic_ns = parent_created;
+    read_file("/proc/sys/kernel/random/boot_id", (char *)header->boot_id, 36);
+    header->origin = origin;
+    write_build_id(header);
+    long length = memtrack_sys3(SYS_readlink, "/proc/self/exe", header->executable,
+                                sizeof(header->executable) - 1);
+    if (!memtrack_sys_failed(length))
+        header->executable[length] = 0;
+    else
+        header->executable[0] = 0;
+    __builtin_memcpy(memtrack_rt.executable, header->executable, sizeof(memtrack_rt.executable));
+    length = read_file("/proc/self/cmdline", header->command_line, sizeof(header->command_line) - 1);
+    header->command_line_bytes = length > 0 ? (uint32_t)length : 0;
+    header->stack_depth = memtrack_rt.stack_depth;
+    header->unwinder = memtrack_rt.unwinder;
+    header->capabilities = MEMTRACK_CAP_POPULATE | (memtrack_rt.pid_check ? 0 : MEMTRACK_CAP_WIPE_ON_FORK) |
+                           (memtrack_rt.allocator_unit_shift == 5 ? MEMTRACK_CAP_GLIBC_MALLOC : 0);
+    header->node_next = 1;
+    header->cell_base = header->cell_next = cell_base;
+    header->module_next = 1;
+    header->bank_next = 1;
+    header->flush_bytes = MEMTRACK_FLUSH_BYTES;
+    header->livemap_chunk_shift = 26;
+    header->livemap_unit = 1u << memtrack_rt.allocator_unit_shift;
+    header->used_pages = MEMTRACK_FIRST_FREE_PAGE;
+    header->own_reserved_bytes = header->file_bytes;
+}
+
+static uint64_t capacity_pages(void)
+{
+    uint64_t bytes = MEMTRACK_DEFAULT_BYTES;
+    const char *wish = memtrack_config_value("MEMTRACK_REGION_BYTES");
+    if (wish) {
+        uint64_t value = 0;
+        while (*wish >= '0' && *wish <= '9' && value < (UINT64_C(1) << 40))
+            value = value * 10 + (uint64_t)(*wish++ - '0');
+        if (value)
+            bytes = value;
+    }
+    struct rlimit limit;
+    if (memtrack_sys4(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, &limit) == 0 && limit.rlim_cur < bytes)
+        bytes = limit.rlim_cur; /* going past it raises SIGXFSZ, which kills */
+    uint64_t pages = bytes / MEMTRACK_PAGE;
+    return pages < UINT32_MAX ? pages : UINT32_MAX;
+}
+
+/* Makes and maps the file; false where that is not possible, and then nothing is left behind. */
+bool memtrack_region_create(uint32_t origin, uint32_t cell_base, uint64_t parent_created)
+{
+    memtrack_rt.region = NULL;
+    memtrack_rt.region_pages = capacity_pages();
+    if (memtrack_rt.region_pages < MEMTRACK_INITIAL_PAGES)
+        return false;
+    long directory = open_session();
+    if (directory < 0)
+        return false;
+
+    uint64_t created = memtrack_clock_ns(CLOCK_MONOTONIC);
+    char *name = memtrack_rt.region_name;
+    name[0] = 0;
+    append(name, sizeof(memtrack_rt.region_name), "region-");
+    append_number(name, sizeof(memtrack_rt.region_name), (uint64_t)memtrack_sys3(SYS_getpid, 0, 0, 0));
+    append(name, sizeof(memtrack_rt.region_name), "-");
+    append_number(name, sizeof(memtrack_rt.region_name), created);
+    long fd = memtrack_sys4(SYS_openat, directory, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    void *mapping = NULL;
+    if (!memtrack_sys_failed(fd)) {
+        if (memtrack_sys4(SYS_fallocate, fd, 0, 0, MEMTRACK_INITIAL_PAGES * MEMTRACK_PAGE) == 0) {
+            /* RLIMIT_AS may refuse the whole: try smaller. */
+            for (; memtrack_rt.region_pages >= MEMTRACK_SMALLEST_PAGES; memtrack_rt.region_pages /= 4) {
+                long bytes = (long)(memtrack_rt.region_pages * MEMTRACK_PAGE);
+                if (memtrack_sys3(SYS_ftruncate, fd, bytes, 0) != 0)
+                    continue;
+                long at = memtrack_sys6(SYS_mmap, 0, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+                if (!memtrack_sys_failed(at)) {
+                    mapping = (void *)at;
+                    memtrack_sys3(SYS_madvise, at, bytes, MADV_DONTDUMP);
+                    break;
+                }
+            }
+        }
+        memtrack_sys3(SYS_close, fd, 0, 0);
+        if (!mapping)
+            memtrack_sys3(SYS_unlinkat, directory, name, 0);
+    }
+    memtrack_sys3(SYS_close, directory, 0, 0);
+    if (!mapping)
+        return false;
+
+    struct memtrack_header *header = mapping;
+    memtrack_rt.reserved_pages = MEMTRACK_INITIAL_PAGES;
+    memtrack_rt.region_backoff = 0;
+    write_identity(header, origin, cell_base, parent_created, created);
+    memtrack_rt.region = header;
+    memtrack_rt.cell_bias = cell_base - MEMTRACK_FIRST_CELL;
+    for (uint32_t place = 0; place < MEMTRACK_MAPPINGS; place++) {
+        if (mappings[place].start <= 1)
+            continue;
+        publish_mapping(header, place);
+        header->own_private_bytes += mappings[place].bytes;
+        header->own_reserved_bytes += mappings[place].bytes;
+    }
+    MEMTRACK_STORE_RELEASE(&header->state, (uint32_t)MEMTRACK_STATE_COUNTING);
+    MEMTRACK_STORE_RELEASE(&header->magic, MEMTRACK_MAGIC);
+    return true;
+}
+
+/* For kernels without MADV_POPULATE_WRITE. The file may be gone or another one by now: then refuse. */
+static bool reserve_by_path(uint64_t first, uint32_t pages)
+{
+    char path[sizeof(memtrack_rt.session) + sizeof(memtrack_rt.region_name) + 2] = "";
+    append(path, sizeof(path), memtrack_rt.session);
+    append(path, sizeof(path), "/");
+    append(path, sizeof(path), memtrack_rt.region_name);
+    long fd = memtrack_sys4(SYS_openat, AT_FDCWD, path, O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0);
+    if (memtrack_sys_failed(fd))
+        return false;
+    uint64_t found = 0;
+    long got = memtrack_sys4(SYS_pread64, fd, &found, 8, offsetof(struct memtrack_header, created_monotonic_ns));
+    bool same = got == 8 && found == memtrack_rt.region->created_monotonic_ns;
+    long result = same ? memtrack_sys4(SYS_fallocate, fd, 0, first * MEMTRACK_PAGE, (long)pages * MEMTRACK_PAGE)
+                       : -EBADF;
+    memtrack_sys3(SYS_close, fd, 0, 0);
+    return result == 0;
+}
+
+uint32_t memtrack_region_take(uint32_t pages)
+{
+    struct memtrack_header *header = memtrack_rt.region;
+    if (!header)
+        return 0;
+    uint32_t backoff = MEMTRACK_LOAD(&memtrack_rt.region_backoff);
+    if (MEMTRACK_UNLIKELY(backoff)) {
+        MEMTRACK_STORE(&memtrack_rt.region_backoff, backoff - 1);
+        MEMTRACK_ADD(&header->health.region_refusals, 1);
+        return 0;
+    }
+    uint64_t first = MEMTRACK_ADD(&header->used_pages, (uint64_t)pages);
+    bool reserved = false;
+    if (first + pages <= memtrack_rt.region_pages) {
+        if (first + pages <= memtrack_rt.reserved_pages)
+            return (uint32_t)first;
+        if (!MEMTRACK_LOAD(&memtrack_rt.populate_missing)) {
+            long result = memtrack_sys3(SYS_madvise, memtrack_region_at((uint32_t)first),
+                                        (long)pages * MEMTRACK_PAGE, MADV_POPULATE_WRITE);
+            reserved = result == 0;
+            if (result == -EINVAL || result == -ENOSYS || result == -EPERM) {
+                MEMTRACK_STORE(&memtrack_rt.populate_missing, 1);
+                header->capabilities &= ~MEMTRACK_CAP_POPULATE;
+            }
+        }
+        if (!reserved && MEMTRACK_LOAD(&memtrack_rt.populate_missing))
+            reserved = reserve_by_path(first, pages);
+    }
+    if (reserved)
+        return (uint32_t)first;
+    MEMTRACK_ADD(&header->used_pages, -(uint64_t)pages); /* may leave a hole in a race: harmless */
+    MEMTRACK_STORE(&memtrack_rt.region_backoff, MEMTRACK_BACKOFF);
+    MEMTRACK_ADD(&header->health.region_refusals, 1);
+    return 0;
+}

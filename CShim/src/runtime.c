@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Start of the shim, the slow way into a hook, flushing, and repair after fork. See runtime.h.
+ */
+#define _GNU_SOURCE
+#include "runtime.h"
+
+#include "livemap.h"
+#include "memo.h"
+#include "next.h"
+
+#include <sys/mman.h>
+
+static struct memtrack_page no_page = {.epoch = 0};
+static struct memtrack_thread no_thread = {.ready = ~UINT64_C(0), .epoch = ~UINT64_C(0)};
+
+struct memtrack_runtime memtrack_rt = {.page = &no_page, .stopped = 1};
+__thread struct memtrack_thread *memtrack_self __attribute__((tls_model("initial-exec"))) = &no_thread;
+
+static struct memtrack_page *make_page(void)
+{
+    struct memtrack_page *page = memtrack_map_private(MEMTRACK_PAGE);
+    if (!page)
+        return NULL;
+    if (memtrack_sys3(SYS_madvise, page, MEMTRACK_PAGE, MADV_WIPEONFORK) != 0)
+        memtrack_rt.pid_check = 1;
+    page->epoch = MEMTRACK_EPOCH_FIRST;
+    return page;
+}
+
+/* `--no-children`: only the process that the launcher itself started is counted. */
+static bool is_wanted(void)
+{
+    if (memtrack_rt.follow_children)
+        return true;
+    const char *text = memtrack_config_value("MEMTRACK_LAUNCHER_PID");
+    long launcher = 0;
+    while (text && *text >= '0' && *text <= '9')
+        launcher = launcher * 10 + (*text++ - '0');
+    return launcher == memtrack_sys3(SYS_getppid, 0, 0, 0);
+}
+
+/* Called once, by the first call of any hook, when the next allocator has been found. */
+void memtrack_boot(void)
+{
+    memtrack_configure();
+    if (!is_wanted())
+        return;
+    memtrack_rt.special = memtrack_rt.verify_stacks || memtrack_rt.unwinder != MEMTRACK_UNWINDER_RULES;
+    memtrack_rt.allocator_unit_shift = memtrack_next_is_glibc() ? 5 : 4;
+    struct memtrack_page *page = make_page();
+    if (!page || !memtrack_livemap_create() || !memtrack_region_create(MEMTRACK_ORIGIN_EXEC, MEMTRACK_FIRST_CELL, 0))
+        return;
+    memtrack_rt.pid = memtrack_rt.region->pid;
+    memtrack_rt.region->livemap_root = (uint64_t)(uintptr_t)memtrack_livemap_root;
+    memtrack_rt.page = page;
+    MEMTRACK_STORE_RELEASE(&memtrack_rt.stopped, 0u);
+}
+
+/* The first allocation after fork, in the child: a region of its own, with nothing in it. The live map is
+ * private memory and right already. */
+static bool repair_after_fork(struct memtrack_thread *self)
+{
+    struct memtrack_page *page = memtrack_rt.page;
+    uint32_t claimed = 0;
+    if (!__atomic_compare_exchange_n(&page->child_claim, &claimed, 1u, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+        return false; /* a signal handler that interrupts the repair, or a raw clone's sibling: not counted */
+    struct memtrack_header *parent = memtrack_rt.region;
+    uint64_t parent_pages = memtrack_rt.region_pages;
+    bool interrupted = self != &no_thread && self->ready == MEMTRACK_READY_BUSY;
+    uint32_t cell_base = parent->cell_next;
+    uint32_t generation = parent->module_generation;
+    memtrack_self = &no_thread;
+    memtrack_threads_after_fork(interrupted ? self : NULL);
+    memtrack_intern_after_fork();
+    memtrack_modules_after_fork();
+    if (!memtrack_rt.follow_children ||
+        !memtrack_region_create(MEMTRACK_ORIGIN_FORK, cell_base, parent->created_monotonic_ns)) {
+        memtrack_rt.stopped = 1;
+        if (memtrack_rt.follow_children)
+            MEMTRACK_ADD(&parent->health.children_lost, 1);
+        memtrack_rt.region = parent; /* stays mapped; `stopped` keeps us from writing to it */
+        return false;
+    }
+    memtrack_rt.pid = memtrack_rt.region->pid;
+    memtrack_rt.region->module_generation = generation + 1; /* no cached rule of the parent's module indexes matches */
+    memtrack_rt.region->livemap_root = (uint64_t)(uintptr_t)memtrack_livemap_root;
+    if (!interrupted)
+        memtrack_sys3(SYS_munmap, parent, parent_pages * MEMTRACK_PAGE, 0);
+    MEMTRACK_STORE(&page->child_claim, 0u);
+    MEMTRACK_STORE_RELEASE(&page->epoch, (uint64_t)MEMTRACK_EPOCH_FIRST);
+    return true;
+}
+
+static bool is_forked_child(void)
+{
+    if (MEMTRACK_LOAD(&memtrack_rt.page->epoch) == 0)
+        return true;
+    return memtrack_rt.pid_check && (uint32_t)memtrack_sys3(SYS_getpid, 0, 0, 0) != memtrack_rt.pid;
+}
+
+/* A hook is BUSY that can no longer be running: a handler left it by longjmp, and we are further up its stack. */
+static bool is_abandoned(const struct memtrack_thread *thread, const uintptr_t *frame)
+{
+    return (uintptr_t)frame > thread->guard && thread->guard >= thread->stack_low &&
+           (uintptr_t)frame < thread->stack_top;
+}
+
+/* Everything that is not the plain case. NULL: count without a bank, or (if stopped) not at all. */
+MEMTRACK_COLD struct memtrack_thread *memtrack_enter_slow(const uintptr_t *frame)
+{
+    if (MEMTRACK_LOAD_ACQUIRE(&memtrack_rt.stopped))
+        return NULL;
+    struct memtrack_thread *thread = memtrack_self;
+    if (MEMTRACK_UNLIKELY(is_forked_child())) {
+        if (!repair_after_fork(thread))
+            return NULL;
+        thread = &no_thread;
+    }
+    if (thread == &no_thread) {
+        thread = memtrack_thread_acquire(frame);
+        return thread;
+    }
+    if (thread->ready == MEMTRACK_READY_BUSY && !is_abandoned(thread, frame))
+        return NULL;
+    uint64_t epoch = MEMTRACK_LOAD_ACQUIRE(&memtrack_rt.page->epoch);
+    if (!memtrack_rt.pid_check && thread->epoch != epoch) {
+        memtrack_memo_clear(thread->memo);
+        thread->epoch = epoch;
+    }
+    return thread;
+}
+
+bool memtrack_enter_is_reentrant(void)
+{
+    return memtrack_self->ready == MEMTRACK_READY_BUSY;
+}
+
+MEMTRACK_COLD void memtrack_flush(struct memtrack_thread *thread)
+{
+    struct memtrack_header *region = memtrack_rt.region;
+    int64_t total = MEMTRACK_ADD(&region->live_bytes, thread->delta) + thread->delta;
+    thread->delta = 0;
+    int64_t peak = MEMTRACK_LOAD(&region->peak_bytes);
+    while (total > peak) {
+        if (__atomic_compare_exchange_n(&region->peak_bytes, &peak, total, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
+            MEMTRACK_STORE(&region->peak_monotonic_ns, memtrack_clock_ns(CLOCK_MONOTONIC_COARSE));
+            MEMTRACK_ADD(&region->peak_epoch, 1);
+            peak = total;
+        }
+    }
+    if (!thread->multi && MEMTRACK_LOAD(&region->threads_seen_shared))
+        thread->multi = 1;
+    thread->headroom = thread->multi ? INT64_MAX : peak - total;
+}
+
+/* After dlclose (and before it, for what other threads do meanwhile): addresses may mean other code from now on. */
+void memtrack_modules_changed(void)
+{
+    if (MEMTRACK_LOAD(&memtrack_rt.stopped) || !memtrack_rt.region)
+        return;
+    MEMTRACK_ADD(&memtrack_rt.region->module_generation, 1);
+    if (MEMTRACK_LOAD(&memtrack_rt.page->epoch) != 0)
+        __atomic_fetch_add(&memtrack_rt.page->epoch, UINT64_C(2), __ATOMIC_RELEASE);
+}

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * DATA MODEL of the running shim
+ *
+ *   memtrack_rt     one per process: configuration, the mapped region, the intern tables. Plain memory,
+ *                   so a forked child starts with its parent's values (and repairs them, see fork.c).
+ *   memtrack_page   one page with MADV_WIPEONFORK. Its epoch is even and at least 2 while all is well, and
+ *                   reads 0 in a forked child: that is how the child finds out, at its next allocation.
+ *                   dlclose raises the epoch by 2, so that every thread drops its memo.
+ *   memtrack_thread one per bank, owned by one thread at a time, never freed. memtrack_self names it.
+ *                   `ready` equals the page's epoch between hooks and is 1 inside a hook; so one compare tells
+ *                   apart: normal / re-entered from a signal handler / forked / modules changed / new thread.
+ *
+ * RULES. Nothing here allocates from the heap, locks, enters the loader or calls stdio. The exceptions
+ * are memtrack_boot (the first call, before any thread) and the constructor.
+ */
+#ifndef MEMTRACK_RUNTIME_H
+#define MEMTRACK_RUNTIME_H
+
+#include "memtrack/region.h"
+#include "sys.h"
+#include "unwind.h"
+
+#define MEMTRACK_MAX_DEPTH 256u
+#define MEMTRACK_DEFAULT_DEPTH 64u
+#define MEMTRACK_MAX_COUNTER_INDEX (MEMTRACK_BANK_DIRECTORIES * MEMTRACK_CHUNKS_PER_DIRECTORY * \
+                                    MEMTRACK_COUNTERS_PER_CHUNK)
+#define MEMTRACK_READY_BUSY 1u    /* memtrack_thread.ready: inside a hook */
+#define MEMTRACK_EPOCH_FIRST 2u
+
+struct memtrack_page {
+    uint64_t epoch;
+    uint32_t child_claim; /* set by the thread of a forked child that repairs the state */
+};
+
+struct memtrack_memo; /* memo.h */
+struct memtrack_walk; /* stacks.h */
+
+struct memtrack_thread {
+    uint64_t ready;       /* see above */
+    uint64_t epoch;       /* the page's epoch that `ready` returns to */
+    uintptr_t guard;      /* frame of the hook that is running, 0 between hooks */
+    uintptr_t last_block; /* the newest block of this thread, for the temporary count */
+    int64_t delta;        /* change of the live total since the last flush */
+    int64_t headroom;     /* delta above which a free starts to come down from a new peak */
+    struct memtrack_counters **chunks; /* counter index / 64 -> counters in the region, NULL if not made */
+    uint32_t cell_bias;   /* id of a cell minus its counter index */
+    uint32_t bank_index;
+    struct memtrack_bank *bank;
+    struct memtrack_memo *memo;
+    struct memtrack_walk *walk; /* scratch space */
+    uintptr_t stack_low;  /* [stack_low, stack_top) is known to be readable stack */
+    uintptr_t stack_top;
+    uintptr_t stack_hole; /* an address below stack_low that is known not to belong to the stack */
+    uint32_t tid;
+    uint32_t multi;       /* this thread has seen that the process has several threads */
+};
+
+struct memtrack_intern_table;
+
+struct memtrack_runtime {
+    struct memtrack_page *page;      /* never NULL: a static page until boot */
+    struct memtrack_header *region;  /* NULL before boot and where no region could be made */
+    uint32_t cell_bias;              /* header.cell_base - MEMTRACK_FIRST_CELL */
+    uint32_t stack_depth;
+    uint32_t unwinder;               /* enum memtrack_unwinder */
+    uint32_t allocator_unit_shift;   /* live map: 5 for glibc (32 bytes), 4 otherwise */
+    uint32_t special;                /* stacks are not taken by memo and rules alone: depth 1, libunwind, verification */
+    uint32_t verify_stacks;
+    uint32_t follow_children;
+    uint32_t pid;
+    uint32_t stopped;
+    uint32_t pid_check;              /* no MADV_WIPEONFORK: compare pids on every call */
+    uint32_t region_backoff;         /* page requests to refuse before the kernel is asked again */
+    uint64_t region_pages;           /* capacity */
+    uint64_t reserved_pages;         /* pages from the start that were reserved at creation */
+    uint64_t populate_missing;       /* the kernel has no MADV_POPULATE_WRITE */
+    struct memtrack_thread *threads[MEMTRACK_BANKS]; /* by bank index; [0] is never used */
+    struct memtrack_counters **shared_chunks;        /* of bank 0 */
+    uint32_t reclaim_hint;
+    uint32_t threads_seen;
+    char session[256];               /* directory of the region files */
+    char region_name[64];
+    char executable[512];
+};
+
+extern struct memtrack_runtime memtrack_rt __attribute__((visibility("hidden")));
+extern __thread struct memtrack_thread *memtrack_self
+    __attribute__((visibility("hidden"), tls_model("initial-exec")));
+
+/* runtime.c */
+void memtrack_boot(void);                             /* once, at the first call of any hook */
+struct memtrack_thread *memtrack_enter_slow(const uintptr_t *frame); /* NULL: handle as re-entrant or uncounted */
+bool memtrack_enter_is_reentrant(void);
+void memtrack_flush(struct memtrack_thread *thread);  /* hand delta to the process totals */
+void memtrack_modules_changed(void);                  /* after dlclose */
+
+/* region_file.c: creating the region and taking pages from it */
+bool memtrack_region_create(uint32_t origin, uint32_t cell_base, uint64_t parent_created);
+uint32_t memtrack_region_take(uint32_t pages);        /* page index of zeroed, reserved pages; 0 if refused */
+static inline void *memtrack_region_at(uint32_t page)
+{
+    return (char *)memtrack_rt.region + (uint64_t)page * MEMTRACK_PAGE;
+}
+
+/* config.c */
+void memtrack_configure(void);
+const char *memtrack_config_value(const char *name);
+
+/* threads.c: banks and their owners */
+struct memtrack_thread *memtrack_thread_acquire(const uintptr_t *frame);
+struct memtrack_counters *memtrack_counters_make(struct memtrack_thread *thread, uint32_t index);
+struct memtrack_counters *memtrack_shared_counters(uint32_t index); /* bank 0 */
+void memtrack_threads_after_fork(struct memtrack_thread *interrupted);
+
+/* intern.c: tables from (parent, frame) to node and from (stack, class) to cell */
+uint32_t memtrack_node(uint32_t parent, uint64_t address, uint32_t module_index, uint32_t flags); /* 0: full */
+uint32_t memtrack_cell(uint32_t stack, uint32_t size_class); /* a cell id, never 0 */
+void memtrack_intern_after_fork(void);
+
+/* modules.c */
+uint16_t memtrack_module_index(const struct memtrack_object *object);
+void memtrack_modules_after_fork(void);
+
+static inline uint32_t memtrack_builtin_cell(enum memtrack_cell_kind kind, uint64_t size)
+{
+    return (uint32_t)kind * MEMTRACK_CLASSES + memtrack_size_class(size);
+}
+
+#define MEMTRACK_HEALTH(field, n) \
+    do { \
+        if (memtrack_rt.region) \
+            MEMTRACK_ADD(&memtrack_rt.region->health.field, (uint64_t)(n)); \
+    } while (0)
+
+#endif

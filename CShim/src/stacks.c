@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Walks: what happens when the memo has no answer. See stacks.h.
+ *
+ * Memory safety. A walk reads only words of the stack. On the thread's own stack that is [slot of the hook's return
+ * address, stack_top); how far down the readable part reaches is learnt page by page, by asking the kernel. On any
+ * other stack (coroutines, alternate signal stacks) every page is asked for before it is read, and nothing is
+ * memoised. Frames must move towards the top, except across a signal frame.
+ */
+#include "stacks.h"
+
+#define MEMTRACK_PROBE_MOST ((uintptr_t)16 << 20)      /* grow the known stack by at most this much at once */
+#define MEMTRACK_JIT_NEAR (UINT64_C(256) << 20)        /* code made at run time lies close together */
+
+/* Is `slot` on the thread's own stack? Extends what is known of it downwards where need be. */
+static bool on_own_stack(struct memtrack_thread *thread, uintptr_t slot)
+{
+    if (slot >= thread->stack_top)
+        return false;
+    if (MEMTRACK_LIKELY(slot >= thread->stack_low))
+        return true;
+    if (slot <= thread->stack_hole || thread->stack_low - slot > MEMTRACK_PROBE_MOST)
+        return false;
+    uintptr_t page = slot & ~(uintptr_t)(MEMTRACK_PAGE - 1);
+    for (uintptr_t at = page; at < thread->stack_low; at += MEMTRACK_PAGE) {
+        if (!memtrack_readable(at)) {
+            thread->stack_hole = at + MEMTRACK_PAGE;
+            return false;
+        }
+    }
+    thread->stack_low = page;
+    return true;
+}
+
+static bool read_word(struct memtrack_thread *thread, struct memtrack_walk *walk, uint64_t address, uint64_t *value)
+{
+    if (address & 7)
+        return false;
+    if (MEMTRACK_UNLIKELY(walk->foreign)) {
+        uintptr_t page = address & ~(uintptr_t)(MEMTRACK_PAGE - 1);
+        if (page != walk->checked_page) {
+            if (!memtrack_readable(address))
+                return false;
+            walk->checked_page = page;
+        }
+    } else if (address < walk->base || address >= thread->stack_top) {
+        return false;
+    }
+    *value = *(const uint64_t *)address;
+    return true;
+}
+
+/* Notes that the walk depends on this word. */
+static void depend(struct memtrack_walk *walk, uint64_t address, uint64_t value)
+{
+    uint64_t offset = (address - walk->base) / 8;
+    if (address < walk->base || offset > MEMTRACK_MEMO_REACH || walk->words >= MEMTRACK_MEMO_WORDS) {
+        walk->no_memo = true;
+        return;
+    }
+    walk->word[walk->words] = value;
+    walk->offset[walk->words++] = (uint16_t)offset;
+}
+
+static void record(struct memtrack_walk *walk, uint64_t address, uint16_t module, bool exact)
+{
+    walk->address[walk->count] = address;
+    walk->module[walk->count] = module;
+    walk->flags[walk->count++] = exact ? MEMTRACK_NODE_SIGNAL : 0;
+}
+
+/* Is it believable that code at `ip`, which nothing describes, was called from `caller`? */
+static bool plausible_caller(uint64_t ip, uint64_t caller)
+{
+    struct memtrack_object object;
+    uint64_t distance = ip > caller ? ip - caller : caller - ip;
+    return distance < MEMTRACK_JIT_NEAR || memtrack_object_find(caller - 1, &object);
+}
+
+/* A step through code without unwind information: by frame pointer, if what it points to looks like a frame. */
+static bool frame_pointer_step(struct memtrack_thread *thread, struct memtrack_walk *walk, uint64_t ip, uint64_t sp,
+                               uint64_t rbp, uint64_t *caller, uint64_t *caller_rbp)
+{
+    walk->guessed = true;
+    if (rbp == 0) { /* the ABI's mark of the outermost frame */
+        *caller = *caller_rbp = 0;
+        return true;
+    }
+    if (rbp < sp || !read_word(thread, walk, rbp, caller_rbp) || !read_word(thread, walk, rbp + 8, caller))
+        return false;
+    depend(walk, rbp, *caller_rbp);
+    depend(walk, rbp + 8, *caller);
+    return *caller == 0 || plausible_caller(ip, *caller);
+}
+
+/* Walks by rules alone. False where some frame needs the full unwinder; the walk must then start again. */
+static bool walk_by_rules(struct memtrack_thread *thread, struct memtrack_walk *walk, const uintptr_t *frame,
+                          uint32_t depth)
+{
+    uint64_t ip = frame[1], sp = walk->base + 8, rbp = frame[0];
+    uint64_t rbp_slot = 0; /* where rbp was read, if no frame has needed it yet; then the word is no dependency */
+    bool rbp_at_entry = true;
+    for (;;) {
+        struct memtrack_rule rule = memtrack_rule_for(ip, false);
+        record(walk, ip, rule.module_index, false);
+        if (rule.kind == MEMTRACK_RULE_END) {
+            walk->complete = true;
+            return true;
+        }
+        if (rule.kind == MEMTRACK_RULE_FULL || rule.flags & MEMTRACK_RULE_SIGNAL)
+            return false;
+        if (walk->count == depth) {
+            walk->truncated = true;
+            return true;
+        }
+        if (rule.kind != MEMTRACK_RULE_RSP || rule.flags & MEMTRACK_RULE_RBP_AT_RBP) {
+            if (rbp_at_entry)
+                walk->needs_rbp = true;
+            else if (rbp_slot)
+                depend(walk, rbp_slot, rbp);
+            rbp_slot = 0;
+        }
+        if (rule.kind == MEMTRACK_RULE_NONE) {
+            uint64_t caller, caller_rbp;
+            if (!frame_pointer_step(thread, walk, ip, sp, rbp, &caller, &caller_rbp))
+                return true;
+            ip = caller;
+            sp = rbp + 16;
+            rbp = caller_rbp;
+            rbp_at_entry = false;
+            walk->complete = ip == 0;
+            if (walk->complete)
+                return true;
+            continue;
+        }
+
+        uint64_t cfa = rule.kind == MEMTRACK_RULE_RSP ? sp + (uint64_t)rule.cfa_offset
+                                                      : rbp + (uint64_t)rule.cfa_offset;
+        if (rule.kind == MEMTRACK_RULE_RBP_DEREF) {
+            uint64_t place = cfa;
+            if (!read_word(thread, walk, place, &cfa))
+                return true;
+            depend(walk, place, cfa);
+        }
+        uint64_t caller;
+        if (cfa <= sp || !read_word(thread, walk, cfa - 8, &caller))
+            return true;
+        depend(walk, cfa - 8, caller);
+        if (rule.flags & (MEMTRACK_RULE_RBP_AT_CFA | MEMTRACK_RULE_RBP_AT_RBP)) {
+            uint64_t place = (rule.flags & MEMTRACK_RULE_RBP_AT_CFA ? cfa : rbp) + (uint64_t)rule.rbp_offset;
+            if (!read_word(thread, walk, place, &rbp))
+                return true;
+            rbp_slot = place;
+            rbp_at_entry = false;
+        }
+        sp = cfa;
+        ip = caller;
+        if (ip == 0) {
+            walk->complete = true;
+            return true;
+        }
+    }
+}
+
+struct full_walk {
+    struct memtrack_thread *thread;
+    struct memtrack_walk *walk;
+    uintptr_t own_frames; /* lowest address of the shim's own frames */
+    bool outside;         /* past the hook */
+};
+
+static bool full_walk_read(void *context, uint64_t address, uint64_t *value)
+{
+    struct full_walk *full = context;
+    struct memtrack_walk *walk = full->walk;
+    if (address >= full->own_frames && address < walk->base && !(address & 7)) {
+        *value = *(const uint64_t *)address; /* our own frames: a register of the hook's caller, saved there */
+        if (full->outside)
+            walk->no_memo = true;
+        return true;
+    }
+    if (!read_word(full->thread, walk, address, value))
+        return false;
+    depend(walk, address, *value);
+    return true;
+}
+
+/* Walks with the full unwinder, starting in this very function so that the callee-saved registers of the hook's caller
+ * are found where the shim's own frames saved them. */
+static __attribute__((noinline)) void walk_in_full(struct memtrack_thread *thread, struct memtrack_walk *walk,
+                                                   const uintptr_t *frame, uint32_t depth)
+{
+    struct memtrack_cursor cursor;
+    memtrack_cursor_capture(&cursor);
+    struct full_walk full = {thread, walk, (uintptr_t)cursor.reg[7], false};
+    for (int i = 0; cursor.reg[7] < walk->base + 8; i++)
+        if (i == 16 || memtrack_cursor_step(&cursor, full_walk_read, &full) != MEMTRACK_STEP_OK)
+            return;
+    if (cursor.reg[7] != walk->base + 8 || cursor.reg[16] != frame[1])
+        return;
+    full.outside = true;
+    walk->count = walk->words = 0;
+    walk->needs_rbp = true;
+    walk->no_memo = walk->foreign;
+    cursor.reg[6] = frame[0];
+    cursor.known |= 1u << 6;
+    cursor.saved &= ~(1u << 6);
+    cursor.entry = cursor.known;
+    cursor.depends_on_entry = false;
+    cursor.lazy_rbp = true;
+
+    for (;;) {
+        uint64_t ip = cursor.reg[16], sp = cursor.reg[7];
+        record(walk, ip, memtrack_rule_for(ip, cursor.exact_pc).module_index, cursor.exact_pc);
+        bool last = walk->count == depth;
+        enum memtrack_step step = memtrack_cursor_step(&cursor, full_walk_read, &full);
+        if (step == MEMTRACK_STEP_END) {
+            walk->complete = true;
+            break;
+        }
+        if (last) {
+            walk->truncated = true;
+            break;
+        }
+        if (step == MEMTRACK_STEP_NO_CFI) {
+            uint64_t rbp, caller, caller_rbp;
+            if (!memtrack_cursor_register(&cursor, 6, full_walk_read, &full, &rbp) ||
+                !frame_pointer_step(thread, walk, ip, sp, rbp, &caller, &caller_rbp))
+                break;
+            cursor.reg[16] = caller;
+            cursor.reg[7] = rbp + 16;
+            cursor.reg[6] = caller_rbp;
+            cursor.known = 1u << 16 | 1u << 7 | 1u << 6;
+            cursor.entry = cursor.saved = 0;
+            cursor.exact_pc = false;
+        } else if (step == MEMTRACK_STEP_FAILED) {
+            break;
+        }
+        if (cursor.reg[16] == 0) {
+            walk->complete = true;
+            break;
+        }
+        if (cursor.reg[7] <= sp) {
+            if (!cursor.exact_pc)
+                break;
+            walk->foreign = walk->no_memo = true; /* a signal handler on another stack than the code it interrupted */
+        }
+    }
+    walk->no_memo |= cursor.depends_on_entry;
+}
+
+static void walk_with_libunwind(struct memtrack_walk *walk, const uintptr_t *frame, uint32_t depth)
+{
+    uint32_t count = memtrack_libunwind_walk(frame, walk->address, depth);
+    walk->no_memo = true;
+    if (!count) {
+        walk->address[0] = frame[1];
+        count = 1;
+    } else {
+        walk->complete = count < depth;
+        walk->truncated = count == depth;
+    }
+    for (walk->count = 0; walk->count < count; walk->count++) {
+        walk->module[walk->count] = memtrack_rule_for(walk->address[walk->count], false).module_index;
+        walk->flags[walk->count] = 0;
+    }
+}
+
+/* Interns the path of a walk, outermost frame first; 0 where the trie is full. */
+static uint32_t intern(const struct memtrack_walk *walk)
+{
+    uint32_t end = walk->truncated ? MEMTRACK_NODE_TRUNCATED : walk->complete ? 0 : MEMTRACK_NODE_INCOMPLETE;
+    uint32_t node = 0;
+    for (uint32_t i = walk->count; i-- > 0;) {
+        uint32_t flags = walk->flags[i] | (i + 1 == walk->count ? end : 0);
+        node = memtrack_node(node, walk->address[i], walk->module[i], flags);
+        if (!node) {
+            MEMTRACK_HEALTH(overflow_nodes, 1);
+            return 0;
+        }
+    }
+    return node;
+}
+
+MEMTRACK_COLD struct memtrack_memo_entry *memtrack_stack_miss(struct memtrack_thread *thread, const uintptr_t *frame,
+                                                              uint32_t *stack)
+{
+    struct memtrack_walk *walk = thread->walk;
+    uint32_t depth = memtrack_rt.stack_depth;
+    __builtin_memset(walk, 0, offsetof(struct memtrack_walk, address));
+    walk->base = (uintptr_t)&frame[1];
+    walk->foreign = walk->no_memo = !on_own_stack(thread, walk->base);
+    if (walk->foreign)
+        MEMTRACK_HEALTH(foreign_stacks, 1);
+    MEMTRACK_STORE(&thread->bank->walks, thread->bank->walks + 1);
+
+    if (memtrack_rt.unwinder == MEMTRACK_UNWINDER_CALL_SITE) {
+        record(walk, frame[1], memtrack_rule_for(frame[1], false).module_index, false);
+        walk->complete = true; /* one frame is all that was asked for */
+        walk->base = 0;
+        walk->no_memo = false;
+    } else if (memtrack_rt.unwinder == MEMTRACK_UNWINDER_LIBUNWIND) {
+        walk_with_libunwind(walk, frame, depth);
+    } else if (!walk_by_rules(thread, walk, frame, depth)) {
+        MEMTRACK_STORE(&thread->bank->full_walks, thread->bank->full_walks + 1);
+        walk->full = true;
+        uint64_t first = walk->address[0];
+        uint16_t module = walk->module[0];
+        walk_in_full(thread, walk, frame, depth);
+        if (!walk->count) {
+            record(walk, first, module, false);
+            walk->no_memo = true;
+        }
+    }
+    *stack = intern(walk);
+    if (walk->no_memo || !*stack)
+        return NULL;
+    struct memtrack_memo_entry key = {
+        .address = frame[1],
+        .slot = walk->base,
+        .rbp = frame[0],
+        .stack = *stack,
+        .count = (uint16_t)walk->words,
+        .needs_rbp = walk->needs_rbp,
+    };
+    return memtrack_memo_insert(thread->memo, &key, walk->word, walk->offset);
+}
+
+MEMTRACK_COLD uint32_t memtrack_site_cell_special(struct memtrack_thread *thread, const uintptr_t *frame, uint64_t size)
+{
+    uintptr_t slot = memtrack_rt.unwinder == MEMTRACK_UNWINDER_CALL_SITE ? 0 : (uintptr_t)&frame[1];
+    struct memtrack_memo_entry *entry = memtrack_memo_find(thread->memo, frame[1], slot, frame[0]);
+    uint32_t stack;
+    if (entry)
+        stack = entry->stack;
+    else
+        memtrack_stack_miss(thread, frame, &stack);
+    if (memtrack_rt.verify_stacks && stack)
+        memtrack_verify(frame, stack);
+    return memtrack_cell(stack, memtrack_size_class(size));
+}

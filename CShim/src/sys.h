@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The one seam to the kernel. Raw system calls: they change no errno, cannot be interposed by
+ * the target and enter neither the loader nor any lock. Each returns the kernel's value: a result, or
+ * -errno.
+ */
+#ifndef MEMTRACK_SYS_H
+#define MEMTRACK_SYS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#define MEMTRACK_LIKELY(x) __builtin_expect(!!(x), 1)
+#define MEMTRACK_UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define MEMTRACK_COLD __attribute__((cold, noinline))
+#define MEMTRACK_INLINE static inline __attribute__((always_inline))
+
+#if !defined(__x86_64__)
+#error "the shim is written for x86-64 so far: port sys.h, unwind_*.c and the frame macro of hooks.h"
+#endif
+
+static inline long memtrack_sys6(long number, long a, long b, long c, long d, long e, long f)
+{
+    long result;
+    register long r10 __asm__("r10") = d;
+    register long r8 __asm__("r8") = e;
+    register long r9 __asm__("r9") = f;
+    __asm__ volatile("syscall"
+                     : "=a"(result)
+                     : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+                     : "rcx", "r11", "memory");
+    return result;
+}
+#define memtrack_sys3(n, a, b, c) memtrack_sys6((n), (long)(a), (long)(b), (long)(c), 0, 0, 0)
+#define memtrack_sys4(n, a, b, c, d) memtrack_sys6((n), (long)(a), (long)(b), (long)(c), (long)(d), 0, 0)
+
+static inline bool memtrack_sys_failed(long result)
+{
+    return (unsigned long)result > -4096ul;
+}
+
+/* Private anonymous memory, zeroed, kept out of core dumps and of huge pages, listed in the region.
+ * NULL where the kernel refuses. In region_file.c. */
+void *memtrack_map_private(size_t bytes);
+void memtrack_unmap_private(void *start, size_t bytes);
+
+/* True if the eight bytes at `address` can be read, asked of the kernel without touching them:
+ * rt_sigprocmask copies the set before it rejects the operation. About 100 ns. The idea is
+ * abseil's (debugging/internal/address_is_readable). */
+static inline bool memtrack_readable(uintptr_t address)
+{
+    return memtrack_sys4(SYS_rt_sigprocmask, ~0, address, 0, 8) != -14 /* EFAULT */;
+}
+
+static inline uint64_t memtrack_clock_ns(clockid_t clock)
+{
+    struct timespec now = {0, 0};
+    clock_gettime(clock, &now); /* vDSO: no system call, no lock, no errno on success */
+    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
+
+#define MEMTRACK_LOAD(p) __atomic_load_n((p), __ATOMIC_RELAXED)
+#define MEMTRACK_STORE(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
+#define MEMTRACK_LOAD_ACQUIRE(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
+#define MEMTRACK_STORE_RELEASE(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
+#define MEMTRACK_ADD(p, v) __atomic_fetch_add((p), (v), __ATOMIC_RELAXED)
+
+/* Keeps the compiler from moving memory accesses across: order against our own signal handlers. */
+#define MEMTRACK_SIGNAL_FENCE() __atomic_signal_fence(__ATOMIC_SEQ_CST)
+
+#endif

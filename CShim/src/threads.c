@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Banks and their owners.
+ *
+ * A thread gets a bank at its first allocation and keeps it. Nothing tells us when it ends (a TLS destructor
+ * would run before the last frees of other destructors), so a thread that needs a bank looks at a few that
+ * are taken and asks the kernel whether the owner is still alive: tgkill with signal 0. A bank keeps its counters
+ * when it changes hands: they are sums, it does not matter whose.
+ *
+ * The private side of a bank (struct memtrack_thread, memo, scratch, pointers to the counters) is one mapping,
+ * pooled with the bank. Bank 0 is nobody's: see memtrack_shared_counters.
+ */
+#include "runtime.h"
+
+#include "memo.h"
+#include "stacks.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+#define MEMTRACK_RECLAIM_TRIES 8u
+#define MEMTRACK_CHUNK_POINTERS (MEMTRACK_MAX_COUNTER_INDEX / MEMTRACK_COUNTERS_PER_CHUNK)
+
+extern void *__libc_stack_end __attribute__((weak));
+
+static uint32_t *bank_directory(void)
+{
+    return memtrack_region_at(MEMTRACK_BANK_DIRECTORY_PAGE);
+}
+
+static struct memtrack_thread *thread_make(void)
+{
+    size_t head = (sizeof(struct memtrack_thread) + 63) & ~(size_t)63;
+    size_t memo = (sizeof(struct memtrack_memo) + 63) & ~(size_t)63;
+    size_t walk = (sizeof(struct memtrack_walk) + 63) & ~(size_t)63;
+    size_t front = (head + memo + walk + MEMTRACK_PAGE - 1) & ~(size_t)(MEMTRACK_PAGE - 1);
+    char *at = memtrack_map_private(front + MEMTRACK_CHUNK_POINTERS * sizeof(void *));
+    if (!at)
+        return NULL;
+    struct memtrack_thread *thread = (struct memtrack_thread *)(void *)at;
+    thread->memo = (struct memtrack_memo *)(void *)(at + head);
+    thread->walk = (struct memtrack_walk *)(void *)(at + head + memo);
+    thread->chunks = (struct memtrack_counters **)(void *)(at + front);
+    return thread;
+}
+
+/* Where this thread's stack ends. glibc puts the thread control block at the top of every stack that it or
+ * the program provides; the initial thread's stack lies elsewhere and is known by name. */
+static uintptr_t stack_top(uintptr_t here)
+{
+    uintptr_t control_block = (uintptr_t)__builtin_thread_pointer();
+    uintptr_t initial = &__libc_stack_end ? (uintptr_t)__libc_stack_end : 0;
+    const uintptr_t most = (uintptr_t)1 << 34; /* no stack is larger than 16 GiB */
+    bool in_initial = here < initial && initial - here < most;
+    bool in_thread = here < control_block && control_block - here < most;
+    if (in_initial && in_thread)
+        return initial < control_block ? initial : control_block;
+    return in_initial ? initial : in_thread ? control_block : 0;
+}
+
+static void thread_adopt(struct memtrack_thread *thread, uint32_t index, struct memtrack_bank *bank, uint32_t tid,
+                         const uintptr_t *frame)
+{
+    uint32_t seen = MEMTRACK_ADD(&memtrack_rt.threads_seen, 1) + 1;
+    thread->multi = seen > 1;
+    if (thread->multi)
+        MEMTRACK_STORE_RELEASE(&memtrack_rt.region->threads_seen_shared, 1u);
+    thread->headroom = thread->multi ? INT64_MAX : 0;
+    thread->bank = bank;
+    thread->bank_index = index;
+    thread->cell_bias = memtrack_rt.cell_bias;
+    thread->tid = tid;
+    thread->last_block = 0;
+    thread->stack_top = stack_top((uintptr_t)frame);
+    thread->stack_low = thread->stack_top;
+    thread->stack_hole = 0;
+    memtrack_memo_clear(thread->memo);
+    MEMTRACK_STORE(&bank->owners, bank->owners + 1);
+    thread->epoch = memtrack_rt.pid_check ? 0 : MEMTRACK_LOAD(&memtrack_rt.page->epoch);
+    thread->ready = thread->epoch;
+}
+
+static bool owner_is_gone(uint32_t owner, uint32_t self)
+{
+    /* Thread ids are unique: our own id in a bank that is not ours was left by a thread that ended. */
+    return owner == 0 || owner == self ||
+           memtrack_sys3(SYS_tgkill, memtrack_rt.pid, owner, 0) == -ESRCH;
+}
+
+static struct memtrack_thread *reclaim(uint32_t tid, const uintptr_t *frame, uint32_t tries)
+{
+    uint32_t count = MEMTRACK_LOAD_ACQUIRE(&memtrack_rt.region->bank_next);
+    if (count > MEMTRACK_BANKS)
+        count = MEMTRACK_BANKS;
+    for (uint32_t i = 0; i < tries && i + 1 < count; i++) {
+        uint32_t index = 1 + MEMTRACK_ADD(&memtrack_rt.reclaim_hint, 1) % (count - 1);
+        uint32_t page = MEMTRACK_LOAD_ACQUIRE(&bank_directory()[index]);
+        struct memtrack_thread *thread = MEMTRACK_LOAD_ACQUIRE(&memtrack_rt.threads[index]);
+        if (!page || !thread)
+            continue;
+        struct memtrack_bank *bank = memtrack_region_at(page);
+        uint32_t owner = MEMTRACK_LOAD_ACQUIRE(&bank->owner);
+        if (!owner_is_gone(owner, tid))
+            continue;
+        if (__atomic_compare_exchange_n(&bank->owner, &owner, tid, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
+            thread_adopt(thread, index, bank, tid, frame);
+            return thread;
+        }
+    }
+    return NULL;
+}
+
+static struct memtrack_bank *bank_make(uint32_t index, uint32_t tid)
+{
+    uint32_t page = memtrack_region_take(2); /* the bank and its first directory */
+    if (!page)
+        return NULL;
+    struct memtrack_bank *bank = memtrack_region_at(page);
+    bank->owner = tid;
+    bank->directories[0] = page + 1;
+    MEMTRACK_STORE_RELEASE(&bank_directory()[index], page);
+    return bank;
+}
+
+static struct memtrack_thread *extend(uint32_t tid, const uintptr_t *frame)
+{
+    uint32_t index = MEMTRACK_LOAD(&memtrack_rt.region->bank_next);
+    do {
+        if (index >= MEMTRACK_BANKS)
+            return NULL;
+    } while (!__atomic_compare_exchange_n(&memtrack_rt.region->bank_next, &index, index + 1, false,
+                                          __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
+    struct memtrack_thread *thread = memtrack_rt.threads[index]; /* of a fork parent, or NULL */
+    if (!thread)
+        thread = thread_make();
+    if (!thread)
+        return NULL;
+    struct memtrack_bank *bank = bank_make(index, tid);
+    if (!bank)
+        return NULL;
+    thread_adopt(thread, index, bank, tid, frame);
+    MEMTRACK_STORE_RELEASE(&memtrack_rt.threads[index], thread);
+    return thread;
+}
+
+/* A bank for the calling thread; NULL where none is to be had. */
+struct memtrack_thread *memtrack_thread_acquire(const uintptr_t *frame)
+{
+    uint32_t tid = (uint32_t)memtrack_sys3(SYS_gettid, 0, 0, 0);
+    struct memtrack_thread *thread = reclaim(tid, frame, MEMTRACK_RECLAIM_TRIES);
+    if (!thread)
+        thread = extend(tid, frame);
+    if (!thread)
+        thread = reclaim(tid, frame, MEMTRACK_BANKS);
+    if (thread)
+        memtrack_self = thread;
+    return thread;
+}
+
+/* The page of counters that holds `index` in a bank, made if need be; 0 if refused. */
+static uint32_t counters_page(struct memtrack_bank *bank, uint32_t index)
+{
+    uint32_t chunk = index / MEMTRACK_COUNTERS_PER_CHUNK;
+    uint32_t *place = &bank->directories[chunk / MEMTRACK_CHUNKS_PER_DIRECTORY];
+    for (int level = 0; level < 2; level++) {
+        uint32_t page = MEMTRACK_LOAD_ACQUIRE(place);
+        if (!page) {
+            uint32_t fresh = memtrack_region_take(1);
+            if (!fresh)
+                return 0;
+            if (__atomic_compare_exchange_n(place, &page, fresh, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+                page = fresh;
+        }
+        if (level == 1)
+            return page;
+        place = (uint32_t *)memtrack_region_at(page) + chunk % MEMTRACK_CHUNKS_PER_DIRECTORY;
+    }
+    return 0;
+}
+
+/* The chunk of counters for `index` in the thread's bank, when memtrack_thread.chunks has none yet. */
+struct memtrack_counters *memtrack_counters_make(struct memtrack_thread *thread, uint32_t index)
+{
+    uint32_t page = counters_page(thread->bank, index);
+    if (!page)
+        return NULL;
+    struct memtrack_counters *chunk = memtrack_region_at(page);
+    thread->chunks[index / MEMTRACK_COUNTERS_PER_CHUNK] = chunk;
+    return chunk + index % MEMTRACK_COUNTERS_PER_CHUNK;
+}
+
+/* Counters in bank 0, for calls that own no bank. They are changed with atomic additions. */
+struct memtrack_counters *memtrack_shared_counters(uint32_t index)
+{
+    uint32_t page = MEMTRACK_LOAD_ACQUIRE(&bank_directory()[0]);
+    if (!page) {
+        uint32_t fresh = memtrack_region_take(1);
+        if (!fresh)
+            return NULL;
+        if (__atomic_compare_exchange_n(&bank_directory()[0], &page, fresh, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+            page = fresh;
+    }
+    uint32_t counters = counters_page(memtrack_region_at(page), index);
+    if (!counters)
+        return NULL;
+    return (struct memtrack_counters *)memtrack_region_at(counters) + index % MEMTRACK_COUNTERS_PER_CHUNK;
+}
+
+/* In a forked child: no thread but the caller exists, and the new region has no banks yet. The caller's
+ * own memory is left alone where the fork happened inside one of its hooks (in a signal handler). */
+void memtrack_threads_after_fork(struct memtrack_thread *interrupted)
+{
+    memtrack_rt.threads_seen = 0;
+    memtrack_rt.reclaim_hint = 0;
+    for (uint32_t i = 1; i < MEMTRACK_BANKS; i++) {
+        struct memtrack_thread *thread = memtrack_rt.threads[i];
+        if (!thread)
+            continue;
+        if (thread == interrupted) {
+            memtrack_rt.threads[i] = NULL;
+            continue;
+        }
+        memtrack_sys3(SYS_madvise, thread->chunks, MEMTRACK_CHUNK_POINTERS * sizeof(void *), MADV_DONTNEED);
+        thread->bank = NULL;
+        thread->delta = 0;
+    }
+}

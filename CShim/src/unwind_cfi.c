@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * unwind_cfi.c - runs the programs of a CIE and an FDE up to a pc: the row that holds there.
+ *
+ * The byte code is DWARF 5, chapter 6.4.2, with the GNU additions. A program is straight-line code, so it
+ * ends; the rows that it remembers go on a stack of MEMTRACK_REMEMBERED. Whatever is unknown, too deep or
+ * does not fit 32 bits makes the whole row "broken".
+ */
+#include "unwind_cfi.h"
+
+#define MEMTRACK_REMEMBERED 8
+
+struct run {
+    struct memtrack_row *row;
+    const struct memtrack_row *initial; /* row after the CIE's program, NULL while that runs */
+    const struct memtrack_fde *fde;
+    uint64_t pc, location;
+    unsigned remembered;
+    struct memtrack_row stack[MEMTRACK_REMEMBERED];
+};
+
+enum {
+    /* the two high bits are an operation, the six low ones its operand */
+    ADVANCE_LOC = 0x40,
+    OFFSET = 0x80,
+    RESTORE = 0xc0,
+
+    NOP = 0x00,
+    SET_LOC = 0x01,
+    ADVANCE_LOC1 = 0x02,
+    ADVANCE_LOC2 = 0x03,
+    ADVANCE_LOC4 = 0x04,
+    OFFSET_EXTENDED = 0x05,
+    RESTORE_EXTENDED = 0x06,
+    UNDEFINED = 0x07,
+    SAME_VALUE = 0x08,
+    REGISTER = 0x09,
+    REMEMBER_STATE = 0x0a,
+    RESTORE_STATE = 0x0b,
+    DEF_CFA = 0x0c,
+    DEF_CFA_REGISTER = 0x0d,
+    DEF_CFA_OFFSET = 0x0e,
+    DEF_CFA_EXPRESSION = 0x0f,
+    EXPRESSION = 0x10,
+    OFFSET_EXTENDED_SF = 0x11,
+    DEF_CFA_SF = 0x12,
+    DEF_CFA_OFFSET_SF = 0x13,
+    VAL_OFFSET = 0x14,
+    VAL_OFFSET_SF = 0x15,
+    VAL_EXPRESSION = 0x16,
+    MIPS_ADVANCE_LOC8 = 0x1d,
+    GNU_WINDOW_SAVE = 0x2d,
+    GNU_ARGS_SIZE = 0x2e,
+    GNU_NEGATIVE_OFFSET_EXTENDED = 0x2f,
+};
+
+/* Wraps instead of overflowing; a value that wrapped is nonsense, but defined nonsense. */
+static int64_t factored(const struct run *run, uint64_t operand)
+{
+    return (int64_t)(operand * (uint64_t)run->fde->data_factor);
+}
+
+static bool set_register(struct run *run, uint64_t number, enum memtrack_where where, int64_t value)
+{
+    if (number >= MEMTRACK_REGISTERS)
+        return true;
+    if (value != (int32_t)value)
+        return false;
+    run->row->where[number] = (uint8_t)where;
+    run->row->value[number] = (int32_t)value;
+    return true;
+}
+
+static bool restore_register(struct run *run, uint64_t number)
+{
+    if (!run->initial)
+        return false;
+    if (number < MEMTRACK_REGISTERS) {
+        run->row->where[number] = run->initial->where[number];
+        run->row->value[number] = run->initial->value[number];
+    }
+    return true;
+}
+
+static bool set_cfa(struct run *run, enum memtrack_cfa_form form, uint64_t number, int64_t value)
+{
+    if (number > UINT16_MAX || value != (int32_t)value)
+        return false;
+    run->row->cfa_form = (uint8_t)form;
+    run->row->cfa_register = (uint16_t)number;
+    run->row->cfa_value = (int32_t)value;
+    return true;
+}
+
+static bool set_cfa_offset(struct run *run, int64_t value)
+{
+    return run->row->cfa_form == MEMTRACK_CFA_REGISTER
+        && set_cfa(run, MEMTRACK_CFA_REGISTER, run->row->cfa_register, value);
+}
+
+/* Steps over a block and gives its distance from the CIE. */
+static int64_t take_block(struct run *run, struct memtrack_reader *code)
+{
+    int64_t distance = (int64_t)(code->at - run->fde->cie);
+    memtrack_reader_skip(code, memtrack_reader_uleb(code));
+    return distance;
+}
+
+/* One operation whose code is below 0x40. */
+static bool run_extended(struct run *run, struct memtrack_reader *code, uint8_t operation)
+{
+    uint64_t number;
+    switch (operation) {
+    case NOP: return true;
+    case SET_LOC:
+        run->location = memtrack_reader_encoded(code, run->fde->pointer_encoding, 0);
+        return true;
+    case ADVANCE_LOC1: run->location += memtrack_reader_u8(code) * run->fde->code_factor; return true;
+    case ADVANCE_LOC2: run->location += memtrack_reader_u16(code) * run->fde->code_factor; return true;
+    case ADVANCE_LOC4: run->location += memtrack_reader_u32(code) * run->fde->code_factor; return true;
+    case MIPS_ADVANCE_LOC8: run->location += memtrack_reader_u64(code) * run->fde->code_factor; return true;
+
+    case DEF_CFA:
+        number = memtrack_reader_uleb(code);
+        return set_cfa(run, MEMTRACK_CFA_REGISTER, number, (int64_t)memtrack_reader_uleb(code));
+    case DEF_CFA_SF:
+        number = memtrack_reader_uleb(code);
+        return set_cfa(run, MEMTRACK_CFA_REGISTER, number,
+                       factored(run, (uint64_t)memtrack_reader_sleb(code)));
+    case DEF_CFA_REGISTER:
+        return run->row->cfa_form == MEMTRACK_CFA_REGISTER
+            && set_cfa(run, MEMTRACK_CFA_REGISTER, memtrack_reader_uleb(code), run->row->cfa_value);
+    case DEF_CFA_OFFSET: return set_cfa_offset(run, (int64_t)memtrack_reader_uleb(code));
+    case DEF_CFA_OFFSET_SF:
+        return set_cfa_offset(run, factored(run, (uint64_t)memtrack_reader_sleb(code)));
+    case DEF_CFA_EXPRESSION: return set_cfa(run, MEMTRACK_CFA_EXPRESSION, 0, take_block(run, code));
+
+    case REMEMBER_STATE:
+        if (run->remembered == MEMTRACK_REMEMBERED)
+            return false;
+        run->stack[run->remembered++] = *run->row;
+        return true;
+    case RESTORE_STATE:
+        if (run->remembered == 0)
+            return false;
+        *run->row = run->stack[--run->remembered];
+        return true;
+    case GNU_WINDOW_SAVE: return true;
+    case GNU_ARGS_SIZE: memtrack_reader_uleb(code); return true;
+    default: break;
+    }
+
+    number = memtrack_reader_uleb(code); /* all that is left begins with a register */
+    switch (operation) {
+    case OFFSET_EXTENDED:
+        return set_register(run, number, MEMTRACK_WHERE_AT_CFA, factored(run, memtrack_reader_uleb(code)));
+    case OFFSET_EXTENDED_SF:
+        return set_register(run, number, MEMTRACK_WHERE_AT_CFA,
+                            factored(run, (uint64_t)memtrack_reader_sleb(code)));
+    case GNU_NEGATIVE_OFFSET_EXTENDED:
+        return set_register(run, number, MEMTRACK_WHERE_AT_CFA, factored(run, -memtrack_reader_uleb(code)));
+    case VAL_OFFSET:
+        return set_register(run, number, MEMTRACK_WHERE_IS_CFA, factored(run, memtrack_reader_uleb(code)));
+    case VAL_OFFSET_SF:
+        return set_register(run, number, MEMTRACK_WHERE_IS_CFA,
+                            factored(run, (uint64_t)memtrack_reader_sleb(code)));
+    case RESTORE_EXTENDED: return restore_register(run, number);
+    case UNDEFINED: return set_register(run, number, MEMTRACK_WHERE_UNDEFINED, 0);
+    case SAME_VALUE: return set_register(run, number, MEMTRACK_WHERE_SAME, 0);
+    case REGISTER:
+        return set_register(run, number, MEMTRACK_WHERE_REGISTER, (int64_t)memtrack_reader_uleb(code));
+    case EXPRESSION: return set_register(run, number, MEMTRACK_WHERE_AT_RESULT, take_block(run, code));
+    case VAL_EXPRESSION: return set_register(run, number, MEMTRACK_WHERE_IS_RESULT, take_block(run, code));
+    default: return false;
+    }
+}
+
+/* Until the end of the program, or of the row that holds at run->pc. */
+static bool run_program(struct run *run, struct memtrack_reader code)
+{
+    while (code.at < code.end) {
+        uint8_t byte = memtrack_reader_u8(&code);
+        uint8_t low = byte & 0x3f;
+        bool good = true;
+        switch (byte & 0xc0) {
+        case ADVANCE_LOC: run->location += low * run->fde->code_factor; break;
+        case OFFSET:
+            good = set_register(run, low, MEMTRACK_WHERE_AT_CFA, factored(run, memtrack_reader_uleb(&code)));
+            break;
+        case RESTORE: good = restore_register(run, low); break;
+        default: good = run_extended(run, &code, byte); break;
+        }
+        if (!good || code.failed)
+            return false;
+        if (run->location > run->pc)
+            return true;
+    }
+    return true;
+}
+
+enum memtrack_lookup memtrack_frame_find(const struct memtrack_object *object, uintptr_t pc,
+                                         struct memtrack_frame *out)
+{
+    struct memtrack_fde fde;
+    enum memtrack_lookup lookup = memtrack_fde_find(object, pc, &fde);
+    if (lookup != MEMTRACK_LOOKUP_FOUND)
+        return lookup;
+
+    struct run run; /* not initialised as a whole: the stack is large and mostly unused */
+    run.row = &out->row;
+    run.initial = NULL;
+    run.fde = &fde;
+    run.pc = pc;
+    run.location = fde.begin;
+    run.remembered = 0;
+    out->row = (struct memtrack_row){.cfa_form = MEMTRACK_CFA_UNSAID};
+    out->base = fde.cie;
+    out->return_column = fde.return_column;
+    out->signal = fde.signal;
+    if (!run_program(&run, fde.initial))
+        return MEMTRACK_LOOKUP_BROKEN;
+    struct memtrack_row initial = out->row;
+    run.initial = &initial;
+    run.location = fde.begin;
+    if (!run_program(&run, fde.program))
+        return MEMTRACK_LOOKUP_BROKEN;
+    return MEMTRACK_LOOKUP_FOUND;
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * libunwind as oracle (MEMTRACK_VERIFY_STACKS=1) and as the portable fallback (MEMTRACK_UNWINDER=libunwind).
+ *
+ * It is opened by the constructor, before main, with RTLD_LOCAL: its exported _Unwind_* and backtrace must not
+ * get ahead of libgcc's and glibc's. It takes locks and may allocate; both are accepted in these two modes, and
+ * in no other is it loaded.
+ */
+#define _GNU_SOURCE
+#include "stacks.h"
+
+#include <dlfcn.h>
+
+#define MEMTRACK_OWN_FRAMES 16u /* at most so many frames of the shim lie below the hook's caller */
+
+static int (*backtrace_function)(void **, int);
+
+void memtrack_libunwind_load(void)
+{
+    void *library = dlopen("libunwind.so.8", RTLD_LAZY | RTLD_LOCAL);
+    if (library)
+        *(void **)&backtrace_function = dlsym(library, "unw_backtrace");
+    if (!backtrace_function)
+        return;
+    void *warm_up[8];
+    backtrace_function(warm_up, 8); /* its own set-up allocates: now rather than inside a hook */
+    if (memtrack_rt.region)
+        memtrack_rt.region->capabilities |= MEMTRACK_CAP_LIBUNWIND;
+}
+
+uint32_t memtrack_libunwind_walk(const uintptr_t *frame, uint64_t *address, uint32_t most)
+{
+    void *all[MEMTRACK_MAX_DEPTH + MEMTRACK_OWN_FRAMES];
+    if (!backtrace_function)
+        return 0;
+    int count = backtrace_function(all, (int)(most + MEMTRACK_OWN_FRAMES));
+    for (int i = 0; i < count && i < (int)MEMTRACK_OWN_FRAMES; i++) {
+        if ((uintptr_t)all[i] != frame[1])
+            continue;
+        uint32_t taken = 0;
+        while (i < count && taken < most)
+            address[taken++] = (uint64_t)(uintptr_t)all[i++];
+        return taken;
+    }
+    return 0;
+}
+
+static const struct memtrack_node *node_at(uint32_t id)
+{
+    const uint32_t *directory = memtrack_region_at(MEMTRACK_NODE_DIRECTORY_PAGE);
+    return (const struct memtrack_node *)memtrack_region_at(directory[id / MEMTRACK_NODES_PER_CHUNK]) +
+           id % MEMTRACK_NODES_PER_CHUNK;
+}
+
+/* Compares an interned stack, frame by frame and in length, with what libunwind says of this very moment. A stack that
+ * went through code without unwind information is compared up to there: beyond it each unwinder guesses. */
+MEMTRACK_COLD void memtrack_verify(const uintptr_t *frame, uint32_t stack)
+{
+    uint64_t theirs[MEMTRACK_MAX_DEPTH];
+    uint32_t depth = memtrack_rt.stack_depth;
+    uint32_t count = memtrack_libunwind_walk(frame, theirs, depth);
+    if (!count) {
+        MEMTRACK_HEALTH(verify_skipped, 1);
+        return;
+    }
+    MEMTRACK_HEALTH(verified_stacks, 1);
+    uint32_t ours = 0;
+    for (; stack; ours++) {
+        const struct memtrack_node *node = node_at(stack);
+        if (ours >= count || node->address != theirs[ours]) {
+            MEMTRACK_HEALTH(verify_mismatches, 1);
+            return;
+        }
+        if (node->module_index == MEMTRACK_MODULE_NONE || node->flags & MEMTRACK_NODE_INCOMPLETE) {
+            MEMTRACK_HEALTH(verify_skipped, 1);
+            return;
+        }
+        stack = node->parent;
+    }
+    if (ours != count)
+        MEMTRACK_HEALTH(verify_mismatches, 1);
+}
