@@ -26,7 +26,9 @@ let package = Package(
             providers: [.apt(["libdw-dev"])]),
         .target(name: "CDemangle", path: "Sources/CDemangle", linkerSettings: [.linkedLibrary("iberty")]),
 
-        .target(name: "MemtrackRegion", dependencies: ["CMemtrack"], swiftSettings: settings),
+        .target(
+            name: "MemtrackRegion", dependencies: ["CMemtrack", "CMemtrackGuard"], swiftSettings: settings),
+        .target(name: "CMemtrackGuard", path: "Sources/CMemtrackGuard"),
         .target(name: "MemtrackSymbols", dependencies: ["CElfutils", "CDemangle"], swiftSettings: settings),
         .target(name: "MemtrackProcfs", swiftSettings: settings),
         .target(name: "MemtrackLaunch", dependencies: ["CMemtrackSpawn"], swiftSettings: settings),
@@ -43,7 +45,8 @@ let package = Package(
             name: "memtrack", dependencies: ["MemtrackSession", argumentParser], swiftSettings: settings),
 
         .testTarget(
-            name: "MemtrackRegionTests", dependencies: ["MemtrackRegion", "CMemtrack"], swiftSettings: settings),
+            name: "MemtrackRegionTests", dependencies: ["MemtrackRegion", "CMemtrack", "CMemtrackGuard"],
+            swiftSettings: settings),
         .testTarget(name: "MemtrackSymbolsTests", dependencies: ["MemtrackSymbols"], swiftSettings: settings),
         .testTarget(name: "MemtrackProcfsTests", dependencies: ["MemtrackProcfs"], swiftSettings: settings),
         .testTarget(name: "MemtrackLaunchTests", dependencies: ["MemtrackLaunch"], swiftSettings: settings),

@@ -7,9 +7,10 @@ public enum SizeClass {
 
     public static func containing(_ size: UInt64) -> UInt32 { memtrack_size_class(size) }
 
-    /// The sizes of a class, in bytes, both ends included.
+    /// The sizes of a class, in bytes, both ends included. The last class has no upper end; a number that is
+    /// no class counts as the last one.
     public static func range(_ sizeClass: UInt32) -> ClosedRange<UInt64> {
-        let lower = memtrack_class_minimum(sizeClass)
-        return lower...max(lower, memtrack_class_minimum(sizeClass + 1) - 1)
+        guard sizeClass < count - 1 else { return memtrack_class_minimum(count - 1)...UInt64.max }
+        return memtrack_class_minimum(sizeClass)...(memtrack_class_minimum(sizeClass + 1) - 1)
     }
 }

@@ -86,13 +86,18 @@ public struct RegionModule: Sendable, Hashable {
     public var bias: UInt64
     public var buildID: [UInt8]
     public var path: String
+    /// The path did not fit into its record: `path` is the beginning of it.
+    public var pathIsCut: Bool
 
-    public init(start: UInt64, end: UInt64, bias: UInt64, buildID: [UInt8], path: String) {
+    public init(
+        start: UInt64, end: UInt64, bias: UInt64, buildID: [UInt8], path: String, pathIsCut: Bool = false
+    ) {
         self.start = start
         self.end = end
         self.bias = bias
         self.buildID = buildID
         self.path = path
+        self.pathIsCut = pathIsCut
     }
 }
 
@@ -104,11 +109,23 @@ public struct RegionNode: Sendable, Hashable {
     public var parent: UInt32
     /// Key into `RegionSnapshot.modules`; nil for code made at run time.
     public var module: UInt16?
-    public var isSignalFrame: Bool
+    /// One byte, so that a node and the optional around it take 16: there may be two million of them.
+    private var flags: UInt8
+
+    public var isSignalFrame: Bool {
+        get { flags & 1 != 0 }
+        set { flags = newValue ? flags | 1 : flags & ~1 }
+    }
     /// The depth limit cut the callers of this frame off.
-    public var isTruncated: Bool
+    public var isTruncated: Bool {
+        get { flags & 2 != 0 }
+        set { flags = newValue ? flags | 2 : flags & ~2 }
+    }
     /// The unwinder could not go on from this frame.
-    public var isIncomplete: Bool
+    public var isIncomplete: Bool {
+        get { flags & 4 != 0 }
+        set { flags = newValue ? flags | 4 : flags & ~4 }
+    }
 
     public init(
         address: UInt64, parent: UInt32, module: UInt16?, isSignalFrame: Bool = false,
@@ -117,9 +134,7 @@ public struct RegionNode: Sendable, Hashable {
         self.address = address
         self.parent = parent
         self.module = module
-        self.isSignalFrame = isSignalFrame
-        self.isTruncated = isTruncated
-        self.isIncomplete = isIncomplete
+        flags = (isSignalFrame ? 1 : 0) | (isTruncated ? 2 : 0) | (isIncomplete ? 4 : 0)
     }
 }
 
@@ -211,6 +226,8 @@ public struct RegionSnapshot: Sendable {
     public var unwinder: RegionUnwinder
     public var stackDepth: UInt32
     public var capabilities: UInt32
+    /// Mean distance of two samples in bytes allocated; 0 where every allocation is counted.
+    public var sampleBytes: UInt64
     public var modules: [UInt16: RegionModule]
     /// Indexed by node id; entry 0 is the root. An unpublished record is nil.
     public var nodes: [RegionNode?]
@@ -218,10 +235,14 @@ public struct RegionSnapshot: Sendable {
     public var cells: [RegionCell]
     /// Sum over `cells`; `peakBytes` and `peakBlocks` are those of the recorded peak.
     public var totals: Counters
+    /// The peak as the target's threads noted it, in bytes: within `peakSlackBytes` of `totals.peakBytes`.
+    public var recordedPeakBytes: Int64
     /// How far the peak may be from the truth, in bytes; 0 for a process with one thread.
     public var peakSlackBytes: UInt64
-    /// `CLOCK_MONOTONIC` of the peak; 0 if none was recorded (the peak is then the present).
+    /// `CLOCK_MONOTONIC` of the peak; 0 if the peak is the present: none was recorded, or more is live now
+    /// than at the recorded one.
     public var peakMonotonicNanoseconds: UInt64
+    /// Banks of counters that threads have used; a bank serves one thread at a time.
     public var banks: Int
     /// Threads that have allocated so far.
     public var threadsSeen: UInt64
@@ -231,6 +252,8 @@ public struct RegionSnapshot: Sendable {
     public var markers: [RegionMarker]
     public var gauges: [RegionGauge]
     public var health: RegionHealth
+    /// Records that broke a rule of the format and were repaired or left out; 0 in a sound region.
+    public var damagedRecords: Int
     /// Pages of the region file in use and private memory mapped by the shim, in bytes.
     public var regionBytes: UInt64
     public var privateBytes: UInt64
@@ -243,10 +266,12 @@ public struct RegionSnapshot: Sendable {
         unwinder = .rules
         stackDepth = 0
         capabilities = 0
+        sampleBytes = 0
         modules = [:]
         nodes = [nil]
         cells = []
         totals = Counters()
+        recordedPeakBytes = 0
         peakSlackBytes = 0
         peakMonotonicNanoseconds = 0
         banks = 0
@@ -256,6 +281,7 @@ public struct RegionSnapshot: Sendable {
         markers = []
         gauges = []
         health = RegionHealth()
+        damagedRecords = 0
         regionBytes = 0
         privateBytes = 0
         reservedBytes = 0

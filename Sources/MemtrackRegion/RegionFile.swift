@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import CMemtrack
+internal import CMemtrackGuard
+internal import Glibc
+
+/// A region file, mapped for reading. The mapping and its descriptor are released with the object.
+///
+/// The file may be written by its process while it is read, and its owner may do anything to it: damage is an
+/// error, never a trap. A file that is cut short during a read is an error as well (see
+/// `memtrack_guard.h`).
+public final class RegionFile: @unchecked Sendable {
+    // Sendable: nothing changes after init, the shared memory is read through atomic loads alone, and a
+    // mapping that is made anew has the same place and the same content.
+
+    public let path: String
+    private let descriptor: Int32
+    private let base: UnsafeRawPointer
+    private let bytes: Int
+    private let isOnTmpfs: Bool
+
+    /// No region can use more pages than its directories can name, 8.4 million; a file that claims more is
+    /// mapped up to here (64 GiB of address space).
+    private static let maximumBytes = 1 << 36
+    /// Pages a snapshot may read beyond those that a tmpfs file had when it began: growth meanwhile.
+    private static let growthPages = 1 << 14
+
+    /// Errors: all cases of `RegionError` but `.notPrivate`.
+    public init(path: String) throws(RegionError) {
+        self.path = path
+        // O_NONBLOCK: a FIFO must not keep us waiting. O_NOCTTY: nor a terminal become ours.
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY)
+        guard descriptor >= 0 else { throw Self.openError(path, errno) }
+        do throws(RegionError) {
+            let size = try Self.check(descriptor, path)
+            let bytes = Int(min(size, UInt64(Self.maximumBytes)))
+            guard let base = mmap(nil, bytes, PROT_READ, MAP_SHARED, descriptor, 0), base != MAP_FAILED else {
+                throw .system(path, call: "mmap", errno: errno)
+            }
+            self.base = UnsafeRawPointer(base)
+            self.bytes = bytes
+        } catch {
+            close(descriptor)
+            throw error
+        }
+        self.descriptor = descriptor
+        isOnTmpfs = memtrack_guard_is_tmpfs(descriptor) == 1
+    }
+
+    deinit {
+        munmap(UnsafeMutableRawPointer(mutating: base), bytes)
+        close(descriptor)
+    }
+
+    /// Everything the region says at this moment. Cost: about one look at each page in use.
+    public func snapshot() throws(RegionError) -> RegionSnapshot {
+        try read { (pages) throws(RegionDamage) in
+            var reader = SnapshotReader(pages: pages)
+            return try reader.read()
+        }
+    }
+
+    /// The header's identity alone.
+    public func identity() throws(RegionError) -> RegionIdentity {
+        try read { (pages) throws(RegionDamage) in try pages.header.identity() }
+    }
+
+    /// The process-wide figures alone: one page a thread is read, no tables.
+    public func liveTotals() throws(RegionError) -> RegionLiveTotals {
+        try read { (pages) throws(RegionDamage) in
+            let header = pages.header
+            var reader = CounterReader(pages: pages, sites: 0, peakEpoch: 0)
+            let banks = try reader.bankTotals()
+            let live = header.word(\.live_bytes) &+ banks.unflushedBytes
+            let peak = header.word(\.peak_bytes)
+            return RegionLiveTotals(
+                state: try header.state(), liveBytes: live, peakBytes: max(live, peak),
+                peakMonotonicNanoseconds: live > peak ? 0 : header.word(\.peak_monotonic_ns),
+                threadsSeen: banks.owners)
+        }
+    }
+
+    /// Runs `body` over the mapping, with the file's size checked and guarded against a change of it.
+    private func read<Value>(
+        _ body: (RegionPages) throws(RegionDamage) -> Value
+    ) throws(RegionError) -> Value {
+        var status = stat()
+        guard fstat(descriptor, &status) == 0 else { throw .system(path, call: "fstat", errno: errno) }
+        guard status.st_size >= bytes else { throw truncated(UInt64(max(0, status.st_size))) }
+
+        let guarded = memtrack_guard_begin(base, bytes)
+        guard guarded == 0 else { throw .system(path, call: "sigaction", errno: guarded) }
+        // st_blocks counts units of 512 bytes.
+        let present = Int(status.st_blocks) / (RegionPages.bytes / 512)
+        let pages = RegionPages(
+            base: base, mapped: UInt32(bytes / RegionPages.bytes),
+            budget: isOnTmpfs ? present + Self.growthPages : Int.max)
+        let result = Result { () throws(RegionDamage) in try body(pages) }
+        guard memtrack_guard_end() == 0 else {
+            mapAnew()
+            throw truncated(fstat(descriptor, &status) == 0 ? UInt64(max(0, status.st_size)) : 0)
+        }
+        switch result {
+        case .success(let value): return value
+        case .failure(.corrupted(let what)): throw .corrupted(path, what)
+        }
+    }
+
+    /// Puts the file in place of the zero pages that the guard left.
+    private func mapAnew() {
+        let place = UnsafeMutableRawPointer(mutating: base)
+        mmap(place, bytes, PROT_READ, MAP_SHARED | MAP_FIXED, descriptor, 0)
+    }
+
+    private func truncated(_ found: UInt64) -> RegionError {
+        .truncated(path, expected: UInt64(bytes), found: found)
+    }
+}
+
+/// Figures of a whole process, from `RegionFile.liveTotals`.
+public struct RegionLiveTotals: Sendable, Hashable {
+    public var state: RegionState
+    /// Signed, because a forked child may free blocks that its parent allocated.
+    public var liveBytes: Int64
+    public var peakBytes: Int64
+    /// `CLOCK_MONOTONIC` of the peak; 0 if it is the present.
+    public var peakMonotonicNanoseconds: UInt64
+    public var threadsSeen: UInt64
+}
+
+/// The checks made before anything is mapped.
+extension RegionFile {
+    /// `MEMTRACK_MAGIC`, a macro that Swift does not import: `\0MEMTRK1`, read as a little-endian word.
+    static let magic: UInt64 = 0x314b_5254_4d45_4d00
+
+    private static func openError(_ path: String, _ code: Int32) -> RegionError {
+        switch code {
+        case ENOENT, ENOTDIR: .notFound(path)
+        case ELOOP: .notARegion(path, "it is a symbolic link")
+        case ENXIO: .notARegion(path, "it is a socket or a device")
+        default: .system(path, call: "open", errno: code)
+        }
+    }
+
+    /// Returns `file_bytes` of the header once it is plausible.
+    private static func check(_ descriptor: Int32, _ path: String) throws(RegionError) -> UInt64 {
+        var status = stat()
+        guard fstat(descriptor, &status) == 0 else { throw .system(path, call: "fstat", errno: errno) }
+        switch status.st_mode & S_IFMT {
+        case S_IFREG: break
+        case S_IFDIR: throw .notARegion(path, "it is a directory")
+        default: throw .notARegion(path, "it is no regular file")
+        }
+        let user = geteuid()
+        guard user == 0 || status.st_uid == user else { throw .notOwned(path, owner: status.st_uid) }
+
+        let size = UInt64(max(0, status.st_size))
+        guard size > 0 else { throw .notReady(path) }
+        var start = RegionStart()
+        let headBytes = MemoryLayout<RegionStart>.size
+        let got = pread(descriptor, &start, headBytes, 0)
+        guard got >= 0 else { throw .system(path, call: "read", errno: errno) }
+        guard got == headBytes else { throw .notARegion(path, "it has \(size) bytes") }
+        // The magic is the last word written; until then a region is a file of zeros.
+        guard start.magic != 0 else { throw .notReady(path) }
+        guard start.magic == magic else { throw .notARegion(path, "it does not begin as one") }
+        guard start.abiVersion == MEMTRACK_ABI_VERSION else {
+            throw .otherABI(path, found: start.abiVersion, expected: MEMTRACK_ABI_VERSION)
+        }
+        guard start.headerBytes == UInt32(MemoryLayout<memtrack_header>.size) else {
+            throw .corrupted(path, "header_bytes is \(start.headerBytes)")
+        }
+        let minimum = UInt64(MEMTRACK_FIRST_FREE_PAGE) * UInt64(MEMTRACK_PAGE)
+        guard start.fileBytes >= minimum, start.fileBytes % UInt64(MEMTRACK_PAGE) == 0 else {
+            throw .corrupted(path, "file_bytes is \(start.fileBytes)")
+        }
+        guard size >= start.fileBytes else { throw .truncated(path, expected: start.fileBytes, found: size) }
+        return start.fileBytes
+    }
+}
+
+/// The first fields of `struct memtrack_header`, which never change once the magic is there.
+private struct RegionStart {
+    var magic: UInt64 = 0
+    var abiVersion: UInt32 = 0
+    var headerBytes: UInt32 = 0
+    var fileBytes: UInt64 = 0
+}

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import CMemtrack
+
+/// Copies a whole region into values.
+///
+/// The order is the reverse of the writer's, so that whatever is named by what was read is there: counters,
+/// then the cells they belong to, then the nodes, then the modules.
+struct SnapshotReader {
+    private var pages: RegionPages
+    private var header: UnsafePointer<memtrack_header> { pages.header }
+
+    /// While peaks follow each other faster than the counters can be read, the peak is the present.
+    private static let attempts = 3
+
+    init(pages: RegionPages) { self.pages = pages }
+
+    mutating func read() throws(RegionDamage) -> RegionSnapshot {
+        var snapshot = RegionSnapshot(identity: try header.identity())
+        snapshot.state = try header.state()
+        snapshot.unwinder = try header.unwinder()
+        snapshot.stackDepth = header.word(\.stack_depth)
+        snapshot.capabilities = header.word(\.capabilities)
+        snapshot.sampleBytes = header.word(\.sample_bytes)
+
+        try readCounters(into: &snapshot)
+        snapshot.nodes = try pages.nodes(damaged: &snapshot.damagedRecords)
+        snapshot.modules = try pages.modules()
+        checkModules(of: &snapshot)
+        checkStacks(of: &snapshot)
+
+        snapshot.markers = try pages.markers()
+        snapshot.gauges = try pages.gauges()
+        snapshot.health = header.health()
+        snapshot.regionBytes =
+            min(header.word(\.used_pages), UInt64(pages.mapped)) * UInt64(RegionPages.bytes)
+        snapshot.privateBytes = header.word(\.own_private_bytes)
+        snapshot.reservedBytes = header.word(\.own_reserved_bytes)
+        return snapshot
+    }
+
+    private mutating func readCounters(into snapshot: inout RegionSnapshot) throws(RegionDamage) {
+        let sites = CellTable.sites(header)
+        for attempt in 1...Self.attempts {
+            let epoch = header.word(\.peak_epoch)
+            let peakTime = header.word(\.peak_monotonic_ns)
+            var table = CellTable()
+            var reader = CounterReader(pages: pages, sites: sites, peakEpoch: epoch)
+            var cells: [RegionCell] = []
+            cells.reserveCapacity(sites + Int(MEMTRACK_FIRST_CELL))
+            var builtIn: [RegionCell] = []
+            var damaged = 0
+            try reader.forEachChunk { (pages, first, sums) throws(RegionDamage) in
+                try table.append(&pages, first, sums, sites: &cells, builtIn: &builtIn, damaged: &damaged)
+            }
+            let settled = header.word(\.peak_epoch) == epoch
+            guard settled || attempt == Self.attempts else { continue }
+
+            let banks = try reader.bankTotals()
+            pages = reader.pages
+            cells.append(contentsOf: builtIn)
+            snapshot.cells = cells
+            snapshot.damagedRecords += damaged
+            snapshot.banks = banks.used
+            snapshot.threadsSeen = banks.owners
+            snapshot.walks = banks.walks
+            snapshot.fullWalks = banks.fullWalks
+            for cell in snapshot.cells { snapshot.totals += cell.counters }
+            setPeak(of: &snapshot, recorded: settled && epoch != 0 ? peakTime : nil)
+            return
+        }
+    }
+
+    /// `recorded` is the time of the peak to which the cells' pairs belong, or nil if there is none.
+    private func setPeak(of snapshot: inout RegionSnapshot, recorded: UInt64?) {
+        let bytes = header.word(\.peak_bytes)
+        let isShared = header.word(\.threads_seen_shared) != 0
+        snapshot.recordedPeakBytes = bytes
+        snapshot.peakSlackBytes =
+            isShared ? UInt64(header.word(\.flush_bytes)) * UInt64(max(2, snapshot.banks)) : 0
+        if let recorded, snapshot.totals.liveBytes <= bytes {
+            snapshot.peakMonotonicNanoseconds = recorded
+            return
+        }
+        // More is live than ever was recorded: the peak is this moment.
+        snapshot.peakMonotonicNanoseconds = 0
+        for index in snapshot.cells.indices {
+            snapshot.cells[index].counters.peakBlocks = snapshot.cells[index].counters.liveBlocks
+            snapshot.cells[index].counters.peakBytes = snapshot.cells[index].counters.liveBytes
+        }
+        snapshot.totals.peakBlocks = snapshot.totals.liveBlocks
+        snapshot.totals.peakBytes = snapshot.totals.liveBytes
+    }
+
+    /// A module that is not there becomes "no module".
+    private func checkModules(of snapshot: inout RegionSnapshot) {
+        var known = [Bool](repeating: false, count: Int(UInt16.max) + 1)
+        for index in snapshot.modules.keys { known[Int(index)] = true }
+        var damaged = 0
+        snapshot.nodes.withUnsafeMutableBufferPointer { nodes in
+            for id in nodes.indices {
+                guard let module = nodes[id]?.module, !known[Int(module)] else { continue }
+                nodes[id]?.module = nil
+                damaged += 1
+            }
+        }
+        snapshot.damagedRecords += damaged
+    }
+
+    /// A site whose stack is not there keeps its figures, as one whose stack could not be taken.
+    private func checkStacks(of snapshot: inout RegionSnapshot) {
+        let nodes = snapshot.nodes
+        for index in snapshot.cells.indices where snapshot.cells[index].kind == .site {
+            let stack = Int(snapshot.cells[index].stack)
+            if stack < nodes.count, nodes[stack] != nil { continue }
+            snapshot.cells[index].kind = .noStack
+            snapshot.cells[index].stack = 0
+            snapshot.damagedRecords += 1
+        }
+    }
+}
+
+/// The records of cells, read beside their counters.
+struct CellTable {
+    /// Cells that have both a record and a counter index.
+    static let capacity = min(
+        Int(MEMTRACK_CELL_CHUNKS) * perChunk,
+        Int(MEMTRACK_BANK_DIRECTORIES) * Int(MEMTRACK_CHUNKS_PER_DIRECTORY) * CounterReader.perChunk
+            - Int(MEMTRACK_FIRST_CELL))
+    private static let perChunk = Int(MEMTRACK_CELLS_PER_CHUNK)
+    private static let stride = 8
+
+    private var chunk = -1
+    private var records: UnsafeRawPointer?
+
+    /// Own cells handed out so far.
+    static func sites(_ header: UnsafePointer<memtrack_header>) -> Int {
+        let base = Int(header.word(\.cell_base))
+        return min(max(Int(header.word(\.cell_next)) - base, 0), capacity)
+    }
+
+    /// Appends those cells of a chunk of counters that have been used. `first` is a counter index.
+    mutating func append(
+        _ pages: inout RegionPages, _ first: Int, _ sums: UnsafeBufferPointer<Counters>,
+        sites: inout [RegionCell], builtIn: inout [RegionCell], damaged: inout Int
+    ) throws(RegionDamage) {
+        for place in sums.indices where sums[place].isUsed {
+            let index = first + place
+            if index < Int(MEMTRACK_FIRST_CELL) {
+                guard let kind = Self.kind(of: index / Int(MEMTRACK_CLASSES)) else {
+                    damaged += 1
+                    continue
+                }
+                builtIn.append(
+                    RegionCell(
+                        kind: kind, stack: 0, sizeClass: UInt32(index) % MEMTRACK_CLASSES,
+                        counters: sums[place]))
+                continue
+            }
+            guard let record = try record(&pages, index - Int(MEMTRACK_FIRST_CELL)) else {
+                damaged += 1
+                continue
+            }
+            let stack = memtrack_load_u32(record)
+            let sizeClass = memtrack_load_u32(record + 4)
+            guard stack != 0, sizeClass < MEMTRACK_CLASSES else {
+                damaged += 1
+                continue
+            }
+            sites.append(RegionCell(kind: .site, stack: stack, sizeClass: sizeClass, counters: sums[place]))
+        }
+    }
+
+    /// The record of the own cell `number`, counted from `cell_base`.
+    private mutating func record(
+        _ pages: inout RegionPages, _ number: Int
+    ) throws(RegionDamage) -> UnsafeRawPointer? {
+        if number / Self.perChunk != chunk {
+            chunk = number / Self.perChunk
+            let directory = pages.base + Int(MEMTRACK_CELL_DIRECTORY_PAGE) * RegionPages.bytes
+            let count = UInt32(Self.perChunk * Self.stride / RegionPages.bytes)
+            records = try pages.claim(
+                memtrack_load_u32(directory + chunk * 4), count: count, "the cell directory")
+        }
+        return records.map { $0 + number % Self.perChunk * Self.stride }
+    }
+
+    private static func kind(of number: Int) -> RegionCellKind? {
+        switch UInt32(number) {
+        case MEMTRACK_KIND_OVERFLOW.rawValue: .overflow
+        case MEMTRACK_KIND_REENTRANT.rawValue: .reentrant
+        case MEMTRACK_KIND_INHERITED.rawValue: .inherited
+        case MEMTRACK_KIND_NO_STACK.rawValue: .noStack
+        default: nil
+        }
+    }
+}
+
+extension Counters {
+    fileprivate var isUsed: Bool { allocations | allocatedBytes | frees | freedBytes | temporary != 0 }
+}
