@@ -34,9 +34,9 @@ let package = Package(
         .target(name: "MemtrackLaunch", dependencies: ["CMemtrackSpawn"], swiftSettings: settings),
         .target(name: "CMemtrackSpawn", path: "Sources/CMemtrackSpawn"),
         .target(
-            name: "MemtrackProfile", dependencies: ["MemtrackRegion", "MemtrackSymbols", "MemtrackProcfs"],
-            swiftSettings: settings),
-        .target(name: "MemtrackReport", dependencies: ["MemtrackProfile"], swiftSettings: settings),
+            name: "MemtrackProfile", dependencies: ["MemtrackRegion", "MemtrackSymbols"], swiftSettings: settings),
+        .target(
+            name: "MemtrackReport", dependencies: ["MemtrackProfile", "MemtrackRegion"], swiftSettings: settings),
         .target(
             name: "MemtrackSession", dependencies: ["MemtrackReport", "MemtrackLaunch"], swiftSettings: settings),
         .executableTarget(
@@ -50,8 +50,13 @@ let package = Package(
         .testTarget(name: "MemtrackSymbolsTests", dependencies: ["MemtrackSymbols"], swiftSettings: settings),
         .testTarget(name: "MemtrackProcfsTests", dependencies: ["MemtrackProcfs"], swiftSettings: settings),
         .testTarget(name: "MemtrackLaunchTests", dependencies: ["MemtrackLaunch"], swiftSettings: settings),
-        .testTarget(name: "MemtrackProfileTests", dependencies: ["MemtrackProfile"], swiftSettings: settings),
-        .testTarget(name: "MemtrackReportTests", dependencies: ["MemtrackReport"], swiftSettings: settings),
+        .testTarget(
+            name: "MemtrackProfileTests", dependencies: ["MemtrackProfile", "MemtrackRegion", "MemtrackSymbols"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "MemtrackReportTests",
+            dependencies: ["MemtrackReport", "MemtrackProfile", "MemtrackRegion", "MemtrackSymbols"],
+            exclude: ["Golden"], swiftSettings: settings),
         .testTarget(name: "EndToEndTests", dependencies: [], swiftSettings: settings),
     ]
 )

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+public import MemtrackRegion
+
+/// One process image of a session. Text comes from the target and is untrusted.
+public struct ProcessRecord: Sendable {
+    public var pid: Int32
+    public var parentPID: Int32
+    public var executable: String
+    public var arguments: [String]
+    public var origin: RegionIdentity.Origin
+    /// `CLOCK_MONOTONIC` of the image's start; puts images in order.
+    public var createdMonotonicNanoseconds: UInt64
+    public var isAlive: Bool
+    /// Allocations; nil where the image was not counted.
+    public var totals: Counters?
+    /// Last figures that could be read; nil if none.
+    public var figures: ProcessFigures?
+
+    public init(
+        pid: Int32, parentPID: Int32, executable: String, arguments: [String] = [],
+        origin: RegionIdentity.Origin = .exec, createdMonotonicNanoseconds: UInt64 = 0, isAlive: Bool = false,
+        totals: Counters? = nil, figures: ProcessFigures? = nil
+    ) {
+        self.pid = pid
+        self.parentPID = parentPID
+        self.executable = executable
+        self.arguments = arguments
+        self.origin = origin
+        self.createdMonotonicNanoseconds = createdMonotonicNanoseconds
+        self.isAlive = isAlive
+        self.totals = totals
+        self.figures = figures
+    }
+
+    /// From what the region says of itself.
+    public init(identity: RegionIdentity, totals: Counters?, isAlive: Bool, figures: ProcessFigures?) {
+        self.init(
+            pid: identity.pid, parentPID: identity.parentPID, executable: identity.executable,
+            arguments: identity.arguments, origin: identity.origin,
+            createdMonotonicNanoseconds: identity.createdMonotonicNanoseconds, isAlive: isAlive,
+            totals: totals, figures: figures)
+    }
+}
+
+/// How the program ended.
+public enum Ending: Sendable, Hashable {
+    case exited(status: Int32)
+    /// `name` as in `SIGKILL`.
+    case signalled(number: Int32, name: String)
+    case running
+    /// The process has gone, nobody saw how.
+    case unknown
+}
+
+/// Everything a final report says.
+public struct SessionSummary: Sendable {
+    /// Base name of the program.
+    public var program: String
+    public var pid: Int32
+    public var commandLine: [String]
+    public var host: String
+    public var start: WallTime
+    /// `CLOCK_MONOTONIC` at the start; with a peak's, tells when that was.
+    public var startMonotonicNanoseconds: UInt64
+    /// Seconds from start to end, or to now.
+    public var duration: Double
+    public var ending: Ending
+    /// Sum over all processes; nil where no objects were counted.
+    public var profile: Profile?
+    /// In order of their start.
+    public var processes: [ProcessRecord] = []
+    public var series = Series()
+    /// Seconds between checkpoints; 0 for none.
+    public var interval: Double = 0
+    /// Resident bytes of the shim as last measured; nil if never.
+    public var shimBytes: UInt64?
+    public var historyPath: String?
+    public var jsonPath: String?
+    /// What else a reader must know: a daemon left behind, objects not counted and why. Plain sentences.
+    public var notes: [String] = []
+
+    public init(
+        program: String, pid: Int32, commandLine: [String], host: String, start: WallTime,
+        startMonotonicNanoseconds: UInt64 = 0, duration: Double, ending: Ending, profile: Profile?
+    ) {
+        self.program = program
+        self.pid = pid
+        self.commandLine = commandLine
+        self.host = host
+        self.start = start
+        self.startMonotonicNanoseconds = startMonotonicNanoseconds
+        self.duration = duration
+        self.ending = ending
+        self.profile = profile
+    }
+}

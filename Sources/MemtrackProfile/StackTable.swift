@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Name of a stack: its innermost node in a `StackTable`. 0 is the empty stack.
+public typealias StackID = UInt32
+
+/// Name of a frame in a `StackTable`.
+public typealias FrameID = UInt32
+
+/// All frames and stacks of a session, each stored once.
+///
+/// A stack is a path in a trie of (caller's stack, frame). Ids are dense and only ever added, so that an
+/// older copy of a table is a prefix of a newer one, and ids of one `ProfileBuilder` can be compared at
+/// all times. The table is a value: a profile keeps the copy of the moment it was made.
+public struct StackTable: Sendable {
+    struct Node: Sendable {
+        /// Smaller than the node's own id; 0 at the outermost frame.
+        var parent: StackID
+        var frame: FrameID
+        /// The node whose frame is this stack's call site.
+        var site: StackID
+        /// The outermost frame that is code: the site of a stack made of wrappers alone.
+        var outermost: StackID
+        /// `site` is a frame of its own right, not the stand-in `outermost`.
+        var hasSite: Bool
+    }
+
+    public private(set) var frames: [Frame] = []
+    private(set) var isWrapper: [Bool] = []
+    private(set) var nodes: [Node] = [Node(parent: 0, frame: 0, site: 0, outermost: 0, hasSite: false)]
+
+    public init() {}
+
+    /// Number of stacks; ids run from 1 to `count`.
+    public var count: Int { nodes.count - 1 }
+
+    public func frame(_ id: FrameID) -> Frame { frames[Int(id)] }
+
+    /// The frame on which a stack's allocations are booked.
+    public func siteFrame(of stack: StackID) -> FrameID { nodes[Int(nodes[Int(stack)].site)].frame }
+
+    /// Frames of a stack, innermost first.
+    public func frameIDs(of stack: StackID) -> [FrameID] {
+        var result: [FrameID] = []
+        var id = stack
+        while id != 0 {
+            result.append(nodes[Int(id)].frame)
+            id = nodes[Int(id)].parent
+        }
+        return result
+    }
+
+    /// The callers of a stack's site that say something to a reader, innermost first: allocation wrappers,
+    /// process start-up code and built-in frames are left out.
+    public func callers(of stack: StackID, limit: Int) -> [Frame] {
+        var result: [Frame] = []
+        var id = nodes[Int(nodes[Int(stack)].site)].parent
+        while id != 0 && result.count < limit {
+            let node = nodes[Int(id)]
+            let frame = frames[Int(node.frame)]
+            if !isWrapper[Int(node.frame)] && frame.kind != .builtIn
+                && !AllocationWrappers.startup.contains(frame.function)
+            {
+                result.append(frame)
+            }
+            id = node.parent
+        }
+        return result
+    }
+
+    mutating func add(_ frame: Frame, isWrapper wrapper: Bool) -> FrameID {
+        frames.append(frame)
+        isWrapper.append(wrapper)
+        return FrameID(frames.count - 1)
+    }
+
+    mutating func add(parent: StackID, frame: FrameID) -> StackID {
+        let id = StackID(nodes.count)
+        let caller = nodes[Int(parent)]
+        let isCode = frames[Int(frame)].kind != .builtIn
+        let outermost = caller.outermost != 0 ? caller.outermost : (isCode ? id : 0)
+        let isSite = isCode && !isWrapper[Int(frame)]
+        let hasSite = isSite || caller.hasSite
+        var site = isSite ? id : (caller.hasSite ? caller.site : outermost)
+        if site == 0 { site = id }
+        nodes.append(Node(parent: parent, frame: frame, site: site, outermost: outermost, hasSite: hasSite))
+        return id
+    }
+}
