@@ -6,7 +6,7 @@
 /// information is read when first an address inside it is asked for, and each answer is kept. So the
 /// first answers of a file cost milliseconds and the others microseconds.
 ///
-/// Use on one thread at a time, with at least 3 MiB of stack (see `demangle`).
+/// Use on one thread at a time: libdw has no locks.
 public final class Symbolizer {
     private let options: SymbolizerOptions
     private let budget = DebuginfodBudget()

@@ -22,14 +22,14 @@ struct SourceLocation {
 final class Unit {
     final class Function {
         let die: Dwarf_Die
-        /// Address of its first instruction, in the DWARF's addresses.
-        let entry: UInt64
+        /// Where its pieces begin, in the DWARF's addresses: one is its entry, another its cold part.
+        let starts: [UInt64]
         var name: String?
         fileprivate var scopes: InlinedScopes?
 
-        fileprivate init(die: Dwarf_Die, entry: UInt64) {
+        fileprivate init(die: Dwarf_Die, starts: [UInt64]) {
             self.die = die
-            self.entry = entry
+            self.starts = starts
         }
     }
 
@@ -105,17 +105,13 @@ final class Unit {
         walk(from: root, limit: size, context: ()) { die, _ in
             switch Int(dwarf_tag(&die)) {
             case DW_TAG_subprogram:
-                var lowest: UInt64?
+                var starts: [UInt64] = []
                 forEachRange(of: &die) { start, end in
-                    lowest = min(lowest ?? start, start)
+                    starts.append(start)
                     intervals.append(
                         Interval(start: start, end: end, rank: intervals.count, value: functions.count))
                 }
-                if let lowest {
-                    var entry: Dwarf_Addr = 0
-                    let known = dwarf_entrypc(&die, &entry) == 0
-                    functions.append(Function(die: die, entry: known ? entry : lowest))
-                }
+                if !starts.isEmpty { functions.append(Function(die: die, starts: starts)) }
                 return everywhere ? () : nil
             case DW_TAG_namespace, DW_TAG_module:
                 return ()

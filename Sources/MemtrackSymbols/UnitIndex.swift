@@ -80,10 +80,18 @@ final class UnitIndex {
         let name =
             names.linkageName(of: function.die)
             ?? (unit.isC ? names.plainName(of: function.die) : nil)
-            ?? symbols.name(startingAt: function.entry &+ bias).map(demangle)
+            ?? entrySymbol(of: function, symbols: symbols).map(demangle)
             ?? names.name(of: function.die)
         function.name = name
         return name
+    }
+
+    /// A function split in two has a second symbol, `main.cold`, for the part that is seldom run.
+    private func entrySymbol(of function: Unit.Function, symbols: SymbolTable) -> String? {
+        for start in function.starts {
+            if let name = symbols.name(startingAt: start &+ bias), !name.contains(".cold") { return name }
+        }
+        return nil
     }
 }
 

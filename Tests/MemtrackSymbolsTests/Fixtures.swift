@@ -27,8 +27,14 @@ final class Workshop {
 
     /// Runs a command inside the directory; its standard output. Throws on failure.
     @discardableResult
-    func run(_ command: String..., input: String = "") throws -> String {
-        try runCommand(command, in: directory, input: input)
+    func run(_ command: [String]) throws -> String {
+        try runCommand(command, in: directory)
+    }
+
+    /// The same with a command line without quoting.
+    @discardableResult
+    func run(_ line: String) throws -> String {
+        try run(line.split(separator: " ").map(String.init))
     }
 }
 
@@ -46,7 +52,7 @@ func runCommand(_ command: [String], in directory: String, input: String = "") t
     let name = directory + "/" + UUID().uuidString
     defer { for suffix in [".in", ".out"] { try? FileManager.default.removeItem(atPath: name + suffix) } }
     try input.write(toFile: name + ".in", atomically: false, encoding: .utf8)
-    FileManager.default.createFile(atPath: name + ".out", contents: nil)
+        _ = FileManager.default.createFile(atPath: name + ".out", contents: nil)
     process.standardInput = FileHandle(forReadingAtPath: name + ".in")
     process.standardOutput = FileHandle(forWritingAtPath: name + ".out")
     try process.run()

@@ -4,7 +4,12 @@ import Foundation
 import MemtrackSymbols
 import Testing
 
-/// What we say of hundreds of addresses, against binutils' addr2line (another reader of the same formats).
+/// What we say of hundreds of addresses, against two other readers of the same formats: binutils' addr2line and
+/// LLVM's llvm-symbolizer (which comes with the Swift toolchain).
+///
+/// An answer must equal one of the two, frame by frame. Neither alone is right: addr2line 2.40 knows no split
+/// DWARF 5, mixes up files 0 and 1 of DWARF 5 line tables, and loses inlined frames of discontiguous
+/// functions; llvm-symbolizer lets the symbol table overrule the debug information.
 @Suite struct OracleTests {
     struct Build: Sendable, CustomTestStringConvertible {
         var compiler: String
@@ -27,7 +32,6 @@ import Testing
         Build("g++", "cpp.cpp", "-O2 -gdwarf-4"), Build("g++", "cpp.cpp", "-O2 -g -gsplit-dwarf"),
         Build("g++", "cpp.cpp", "-O2 -g -flto"), Build("g++", "cpp.cpp", "-O3 -g -ffunction-sections -Wl,--gc-sections"),
         Build("clang", "c.c", "-O2 -g"), Build("clang", "c.c", "-O2 -gdwarf-4"),
-        Build("clang", "c.c", "-O2 -gdwarf-5 -gsplit-dwarf"),
         Build("clang++", "cpp.cpp", "-O0 -g"), Build("clang++", "cpp.cpp", "-O2 -g"),
         Build("clang++", "cpp.cpp", "-O2 -gdwarf-5 -gz"), Build("swiftc", "main.swift", "-g"),
         Build("swiftc", "main.swift", "-O -g"),
@@ -39,15 +43,21 @@ import Testing
         try workshop.write("c.c", cSource)
         try workshop.write("cpp.cpp", cppSource)
         try workshop.write("main.swift", swiftSource)
-        _ = try runCommand(
-            [build.compiler, build.source, "-o", "program"] + build.flags, in: workshop.directory)
+        if build.compiler == "swiftc" {
+            try workshop.run(["swiftc", build.source, "-o", "program"] + build.flags)
+        } else {
+            // In two steps: in one, clang names the .dwo file after a temporary one.
+            try workshop.run([build.compiler, "-c", build.source, "-o", "program.o"] + build.flags)
+            try workshop.run([build.compiler, "program.o", "-o", "program"] + build.flags)
+        }
         try compare(workshop.path("program"), count: 600)
     }
 
     /// Any file the machine has: `MEMTRACK_ORACLE_FILES=/path/a:/path/b swift test --filter OracleTests`.
     @Test(
         "same answers for given files",
-        arguments: (ProcessInfo.processInfo.environment["MEMTRACK_ORACLE_FILES"] ?? "/usr/lib/x86_64-linux-gnu/libasan.so.8.0.0")
+        arguments: (ProcessInfo.processInfo.environment["MEMTRACK_ORACLE_FILES"]
+            ?? "/usr/lib/x86_64-linux-gnu/libasan.so.8.0.0")
             .split(separator: ":").map(String.init).filter { FileManager.default.fileExists(atPath: $0) })
     func givenFiles(_ file: String) throws {
         try compare(file, count: 1000)
@@ -55,20 +65,31 @@ import Testing
 
     private func compare(_ file: String, count: Int) throws {
         let addresses = try sampledAddresses(of: file, count: count)
-        let expected = try addr2line(file, addresses)
+        let binutils = try addr2line(file, addresses)
+        let llvm = try llvmSymbolizer(file, addresses)
+        let names = try FunctionNames(file)
+        try #require(binutils.count == addresses.count && llvm.count == addresses.count)
         let symbolizer = Symbolizer()
         let code = CodeFile(path: file, buildID: [])
-        var differences: [String] = []
-        for (address, oracle) in zip(addresses, expected) {
+        var outvoted: [String] = []
+        var unlikeBinutils = 0
+        var unlikeLLVM = 0
+        for (index, address) in addresses.enumerated() {
             let ours = symbolizer.frames(in: code, address: address)
-            if let difference = difference(ours, oracle) {
-                differences.append("0x\(String(address, radix: 16)): \(difference)")
+            let first = difference(ours, binutils[index], names)
+            let second = difference(ours, llvm[index], names)
+            if first != nil { unlikeBinutils += 1 }
+            if second != nil { unlikeLLVM += 1 }
+            if let first, let second {
+                outvoted.append("0x\(String(address, radix: 16)): binutils: \(first)\n    llvm: \(second)")
             }
         }
-        let known = expected.count { $0.first?.line != nil }
-        print("\(differences.prefix(25).joined(separator: "\n"))\n\(file): \(addresses.count) addresses, \(known) with a line, \(differences.count) differences")
-        #expect(known * 2 > addresses.count || file.hasPrefix("/usr"), "the oracle itself knows too little")
-        #expect(differences.count == 0, "see above")
+        let known = llvm.count { $0.first?.line != nil }
+        print(
+            "\(file): \(addresses.count) addresses, \(known) with a line; \(unlikeBinutils) unlike binutils,",
+            "\(unlikeLLVM) unlike llvm, \(outvoted.count) unlike both")
+        #expect(known > 0, "the oracle itself knows too little")
+        #expect(outvoted.isEmpty, "\(outvoted.prefix(20).joined(separator: "\n"))")
     }
 }
 
@@ -106,13 +127,37 @@ func addr2line(_ file: String, _ addresses: [UInt64]) throws -> [[OracleFrame]] 
     return result
 }
 
+/// llvm-symbolizer's frames for each address, with linkage names that we demangle (its demangler spaces otherwise).
+func llvmSymbolizer(_ file: String, _ addresses: [UInt64]) throws -> [[OracleFrame]] {
+    struct Answer: Decodable {
+        struct Symbol: Decodable {
+            var FunctionName: String
+            var FileName: String
+            var Line: Int
+        }
+        var Symbol: [Symbol]?
+    }
+    let input = addresses.map { "0x" + String($0, radix: 16) }.joined(separator: "\n") + "\n"
+    let text = try runCommand(
+        ["llvm-symbolizer", "--output-style=JSON", "--no-demangle", "--inlines", "-e", file],
+        in: NSTemporaryDirectory(), input: input)
+    return try text.split(separator: "\n").map { line in
+        (try JSONDecoder().decode(Answer.self, from: Data(line.utf8)).Symbol ?? []).map {
+            OracleFrame(
+                function: $0.FunctionName.isEmpty ? nil : $0.FunctionName,
+                file: $0.FileName.isEmpty ? nil : $0.FileName, line: $0.Line > 0 ? $0.Line : nil)
+        }
+    }
+}
+
 /// What differs, nil if nothing. Accepted, because ours says more: binutils prints the bare name of a function
 /// that has no linkage name.
-func difference(_ ours: [SourceFrame], _ oracle: [OracleFrame]) -> String? {
-    let mine = ours.isEmpty ? [OracleFrame()] : ours.map { OracleFrame(function: $0.function, file: $0.file, line: $0.line) }
+func difference(_ ours: [SourceFrame], _ oracle: [OracleFrame], _ names: FunctionNames) -> String? {
+    let frames = ours.isEmpty ? [SourceFrame(function: nil)] : ours
+    let mine = frames.map { OracleFrame(function: $0.function, file: $0.file, line: $0.line) }
     for (depth, (left, right)) in zip(mine, oracle).enumerated() {
         let same =
-            left.line == right.line && samePath(left, right) && sameFunction(left.function, right.function)
+            left.line == right.line && samePath(left, right) && names.same(left.function, right.function)
         if !same { return "frame \(depth) of \(mine.count)/\(oracle.count): \(brief(left)) != \(brief(right))" }
     }
     return mine.count == oracle.count ? nil : "\(mine.count) frames, not \(oracle.count)"
@@ -131,7 +176,21 @@ private func standard(_ path: String?) -> String? {
     path.map { NSString(string: $0).standardizingPath }
 }
 
-private func sameFunction(_ ours: String?, _ oracle: String?) -> Bool {
-    guard let ours, let oracle else { return ours == oracle }
-    return ours == oracle || ours.hasSuffix("::" + oracle) || demangle(oracle) == ours
+/// When two names mean one function.
+struct FunctionNames {
+    private var addresses: [String: UInt64] = [:]
+
+    init(_ file: String) throws {
+        for symbol in try functionSymbols(of: file) { addresses[demangle(symbol.name)] = symbol.start }
+    }
+
+    func same(_ ours: String?, _ oracle: String?) -> Bool {
+        guard let ours, let oracle else { return ours == oracle }
+        let readable = demangle(oracle)
+        if ours == readable || ours.hasSuffix("::" + oracle) { return true }
+        // Two names of one address.
+        if let address = addresses[ours], address == addresses[readable] { return true }
+        // LLVM lets the symbol of a clone, "f.isra.0", stand for the function that it was made from.
+        return ours == demangle(oracle.replacing(/(\.(cold|isra|part|constprop)(\.\d+)?)+$/, with: ""))
+    }
 }

@@ -8,9 +8,7 @@
 
 #include <stddef.h>
 
-/* Names longer than this, in bytes, are not demangled: the demanglers recurse
- * once a character in the worst case, and take up to 220 bytes of stack each
- * time. Call on a thread that has at least 3 MiB of stack. */
+/* Names longer than this, in bytes, are not demangled: it bounds the recursion. */
 #define MEMTRACK_DEMANGLE_INPUT_LIMIT 8192u
 
 /* A readable form longer than this, in bytes, counts as "not demangled":
