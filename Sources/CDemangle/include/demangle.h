@@ -1,1 +1,0 @@
-void memtrack_demangle_placeholder(void);
