@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Glibc
+import Testing
+
+@testable import MemtrackProcfs
+
+@Suite struct ErrorTests {
+    @Test func vanishedProcess() {
+        var fake = FakeFiles()
+        #expect(throws: ProcfsError.noSuchProcess(pid: 5)) { try fake.procfs.memory(of: 5) }
+        fake.texts["/proc/5"] = []
+        fake.failures["/proc/5/status"] = ESRCH
+        #expect(throws: ProcfsError.noSuchProcess(pid: 5)) { try fake.procfs.memory(of: 5) }
+    }
+
+    @Test func noProcfs() {
+        var fake = FakeFiles()
+        fake.texts = [:]
+        #expect(throws: ProcfsError.notMounted(root: "/proc")) { try fake.procfs.identity(of: 1) }
+        #expect(throws: ProcfsError.notMounted(root: "/proc")) { try fake.procfs.systemMemory() }
+        #expect(fake.procfs.descendants(of: 1).isEmpty)
+        #expect(fake.procfs.cgroupMemory() == nil)
+    }
+
+    @Test(arguments: [EACCES, EPERM]) func permissionDenied(code: Int32) {
+        var fake = FakeFiles()
+        fake.failures["/proc/5/smaps"] = code
+        #expect(throws: ProcfsError.permissionDenied(path: "/proc/5/smaps")) {
+            try fake.procfs.regionMapping(of: 5, path: "/dev/shm")
+        }
+    }
+
+    @Test func otherErrnoAndMissingFile() {
+        var fake = FakeFiles()
+        fake.failures["/proc/5/maps"] = EIO
+        #expect(throws: ProcfsError.unreadable(path: "/proc/5/maps", code: EIO)) {
+            try fake.procfs.maps(of: 5)
+        }
+        fake.texts["/proc/5"] = []
+        #expect(throws: ProcfsError.unreadable(path: "/proc/5/exe", code: ENOENT)) {
+            try fake.procfs.executable(of: 5)
+        }
+    }
+
+    @Test func textsNameFileCauseAndWayOut() {
+        #expect(
+            ProcfsError.permissionDenied(path: "/proc/5/smaps").description
+                == "/proc/5/smaps: permission denied; run as the owner of the process or as root")
+        #expect(ProcfsError.unreadable(path: "/f", code: EIO).description.hasSuffix("Input/output error"))
+        for error in [ProcfsError.notMounted(root: "/proc"), .noSuchProcess(pid: 5)] {
+            #expect(!error.description.contains("\n"))
+        }
+    }
+}
+
+@Suite struct ProcessTests {
+    @Test func pssIsLeftOutWhereNotReadable() throws {
+        var fake = FakeFiles()
+        fake["/proc/5/status"] = "VmRSS:\t8 kB\nThreads:\t1\n"
+        fake.failures["/proc/5/smaps_rollup"] = EACCES
+        #expect(try fake.procfs.memory(of: 5).pss == nil)
+        fake.failures = [:]
+        fake["/proc/5/smaps_rollup"] = "0-1 ---p 0 0:0 0 [rollup]\nPss: 3 kB\n"
+        #expect(try fake.procfs.memory(of: 5).pss == 3072)
+        #expect(try fake.procfs.memory(of: 5, withPSS: false).pss == nil)
+    }
+
+    @Test func commandLine() throws {
+        var fake = FakeFiles()
+        func arguments(_ text: String) throws -> [String] {
+            fake["/proc/5/cmdline"] = text
+            return try fake.procfs.commandLine(of: 5)
+        }
+        #expect(try arguments("sh\0-c\0a b\nc\0\0") == ["sh", "-c", "a b\nc", ""])
+        #expect(try arguments("nginx: master") == ["nginx: master"])
+        #expect(try arguments("\0") == [""])
+        #expect(try arguments("") == [])
+        fake.texts["/proc/5/cmdline"] = [0x61, 0xff, 0]
+        #expect(try fake.procfs.commandLine(of: 5) == ["a\u{fffd}"])
+    }
+
+    @Test func namespace() throws {
+        var fake = FakeFiles()
+        fake.links["/proc/5/ns/pid"] = "pid:[4026531836]"
+        #expect(try fake.procfs.pidNamespace(of: 5) == 4_026_531_836)
+        for text in ["pid:[]", "pid:[x]", "pid:", "", "pid:[99999999999999999999]"] {
+            fake.links["/proc/5/ns/pid"] = text
+            #expect(throws: ProcfsError.self) { try fake.procfs.pidNamespace(of: 5) }
+        }
+    }
+
+    @Test func aliveMeansTheSameStart() {
+        var fake = FakeFiles()
+        fake.addProcess(5, parent: 1, start: 77)
+        fake.addProcess(6, parent: 1, start: 77, state: "Z")
+        #expect(fake.procfs.isAlive(pid: 5, startTicks: 77))
+        #expect(fake.procfs.isAlive(pid: 5, startTicks: 0))
+        #expect(!fake.procfs.isAlive(pid: 5, startTicks: 78))
+        #expect(!fake.procfs.isAlive(pid: 6, startTicks: 77))
+        #expect(!fake.procfs.isAlive(pid: 7, startTicks: 77))
+        #expect(!fake.procfs.isAlive(pid: 0, startTicks: 0))
+        #expect(!fake.procfs.isAlive(pid: -1, startTicks: 0))
+        fake.signalResult = EPERM
+        #expect(fake.procfs.isAlive(pid: 7, startTicks: 77))
+    }
+}
+
+@Suite struct DescendantTests {
+    private func family() -> FakeFiles {
+        var fake = FakeFiles()
+        fake.addProcess(10, parent: 1)
+        fake.addProcess(30, parent: 10, start: 200)
+        fake.addProcess(20, parent: 10, start: 300, comm: "b) S 1 (")
+        fake.addProcess(40, parent: 30, start: 400)
+        fake.addProcess(99, parent: 1, start: 150)
+        return fake
+    }
+
+    @Test func scanFindsParentsBeforeChildrenInOrderOfStart() {
+        #expect(family().procfs.descendants(of: 10).map(\.pid) == [30, 40, 20])
+        #expect(family().procfs.descendants(of: 20).isEmpty)
+        #expect(family().procfs.descendants(of: 12345).isEmpty)
+    }
+
+    @Test func childrenFilesOfAllThreads() {
+        var fake = family()
+        fake["/proc/10/task/10/children"] = "20 "
+        fake["/proc/10/task/11/children"] = "30 31 "
+        fake["/proc/30/task/30/children"] = "40 nonsense 99999999999 -4 "
+        #expect(fake.procfs.descendants(of: 10).map(\.pid) == [30, 40, 20])
+    }
+
+    @Test func vanishedAndCircularEntriesAreSurvived() {
+        var fake = family()
+        fake.addProcess(10, parent: 40)
+        fake.failures["/proc/20/stat"] = ESRCH
+        #expect(fake.procfs.descendants(of: 10).map(\.pid) == [30, 40])
+        fake["/proc/10/task/10/children"] = "10 30 "
+        fake["/proc/30/task/30/children"] = "30 10 40 "
+        #expect(fake.procfs.descendants(of: 10).map(\.pid) == [30, 40])
+    }
+
+    @Test func deepAndWideTreesAreBounded() {
+        var fake = FakeFiles()
+        for pid in 2...40_000 { fake.addProcess(pid, parent: pid / 2, start: pid) }
+        fake.addProcess(1, parent: 0)
+        #expect(fake.procfs.descendants(of: 1).count == Procfs.descendantLimit)
+    }
+}
+
+@Suite struct CgroupTests {
+    private let v2Mount = "31 23 0:28 / /sys/fs/cgroup rw,relatime shared:9 - cgroup2 cgroup2 rw,nsdelegate\n"
+
+    @Test func version2TakesTheLowestLimitOfTheAncestors() {
+        var fake = FakeFiles()
+        fake["/proc/self/cgroup"] = "0::/user.slice/a:b\n"
+        fake["/proc/self/mountinfo"] = v2Mount
+        fake["/sys/fs/cgroup/user.slice/a:b/memory.current"] = "5000\n"
+        fake["/sys/fs/cgroup/user.slice/a:b/memory.max"] = "max\n"
+        fake["/sys/fs/cgroup/user.slice/memory.max"] = "9000\n"
+        #expect(
+            fake.procfs.cgroupMemory()
+                == CgroupMemory(
+                    version: .v2, directory: "/sys/fs/cgroup/user.slice/a:b", current: 5000, limit: 9000))
+        fake["/sys/fs/cgroup/user.slice/memory.max"] = "max\n"
+        #expect(fake.procfs.cgroupMemory()?.limit == nil)
+    }
+
+    @Test func version2RootGroupHasNoFigures() {
+        var fake = FakeFiles()
+        fake["/proc/self/cgroup"] = "0::/\n"
+        fake["/proc/self/mountinfo"] = v2Mount
+        #expect(fake.procfs.cgroupMemory() == nil)
+    }
+
+    @Test func hybridUsesVersion1AndContainersMountTheirOwnGroup() {
+        var fake = FakeFiles()
+        fake["/proc/7/cgroup"] = "4:cpu,memory:/docker/abc\n1:name=systemd:/\n0::/\n"
+        fake["/proc/self/mountinfo"] =
+            v2Mount + "32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n"
+            + #"33 31 0:30 /docker/abc /sys/fs/c\040g/memory rw - cgroup cgroup rw,memory"# + "\n"
+        fake["/sys/fs/c g/memory/memory.usage_in_bytes"] = "123\n"
+        fake["/sys/fs/c g/memory/memory.limit_in_bytes"] = "9223372036854771712\n"
+        #expect(
+            fake.procfs.cgroupMemory(of: 7)
+                == CgroupMemory(version: .v1, directory: "/sys/fs/c g/memory", current: 123, limit: nil))
+        fake["/sys/fs/c g/memory/memory.limit_in_bytes"] = "4096\n"
+        #expect(fake.procfs.cgroupMemory(of: 7)?.limit == 4096)
+    }
+
+    @Test(arguments: ["", ":::\n", "x\n", "0::/a\n"]) func nothingThere(cgroup: String) {
+        var fake = FakeFiles()
+        fake["/proc/self/cgroup"] = cgroup
+        fake["/proc/self/mountinfo"] = "31 23 0:28 / - - - - - - -\nshort - line\n"
+        #expect(fake.procfs.cgroupMemory() == nil)
+    }
+}
