@@ -198,31 +198,46 @@ static bool run_program(struct run *run, struct memtrack_reader code)
     return true;
 }
 
-enum memtrack_lookup memtrack_frame_find(const struct memtrack_object *object, uintptr_t pc,
-                                         struct memtrack_frame *out)
+static enum memtrack_lookup find_row(const struct memtrack_object *object, uintptr_t pc,
+                                     struct memtrack_fde *fde, struct memtrack_frame *out)
 {
-    struct memtrack_fde fde;
-    enum memtrack_lookup lookup = memtrack_fde_find(object, pc, &fde);
+    enum memtrack_lookup lookup = memtrack_fde_find(object, pc, fde);
     if (lookup != MEMTRACK_LOOKUP_FOUND)
         return lookup;
 
     struct run run; /* not initialised as a whole: the stack is large and mostly unused */
     run.row = &out->row;
     run.initial = NULL;
-    run.fde = &fde;
+    run.fde = fde;
     run.pc = pc;
-    run.location = fde.begin;
+    run.location = fde->begin;
     run.remembered = 0;
     out->row = (struct memtrack_row){.cfa_form = MEMTRACK_CFA_UNSAID};
-    out->base = fde.cie;
-    out->return_column = fde.return_column;
-    out->signal = fde.signal;
-    if (!run_program(&run, fde.initial))
+    out->base = fde->cie;
+    out->return_column = fde->return_column;
+    out->signal = fde->signal;
+    if (!run_program(&run, fde->initial))
         return MEMTRACK_LOOKUP_BROKEN;
     struct memtrack_row initial = out->row;
     run.initial = &initial;
-    run.location = fde.begin;
-    if (!run_program(&run, fde.program))
+    run.location = fde->begin;
+    if (!run_program(&run, fde->program))
         return MEMTRACK_LOOKUP_BROKEN;
+    return MEMTRACK_LOOKUP_FOUND;
+}
+
+/* Where a return address is the first byte of a function and nothing covers the byte before, that function
+ * was not called but is returned into: a bottom frame that says so by accident of its layout, such as
+ * glibc's __start_context below a coroutine. Its row becomes one without a return address. */
+enum memtrack_lookup memtrack_frame_find(const struct memtrack_object *object, uintptr_t pc,
+                                         struct memtrack_frame *out)
+{
+    struct memtrack_fde fde;
+    enum memtrack_lookup lookup = find_row(object, pc, &fde, out);
+    if (lookup != MEMTRACK_LOOKUP_ABSENT)
+        return lookup;
+    if (find_row(object, pc + 1, &fde, out) != MEMTRACK_LOOKUP_FOUND || fde.begin != pc + 1)
+        return MEMTRACK_LOOKUP_ABSENT;
+    out->row.where[out->return_column] = MEMTRACK_WHERE_UNDEFINED;
     return MEMTRACK_LOOKUP_FOUND;
 }

@@ -111,8 +111,9 @@ static NOINLINE int shrink_wrapped(int n)
 void FIXTURE(int depth);
 NOINLINE void FIXTURE(int depth)
 {
-    int sum = plain(depth) + recursive(depth) + with_alloca(depth) + realigned(depth % 50, 1, 2, 3, 4, 5, 6, 7);
-    sum += callback(depth) + shrink_wrapped(-1) + shrink_wrapped(depth);
+    int sum = plain(depth) + recursive(depth) + with_alloca(depth);
+    sum += realigned(depth % 50, 1, 2, 3, 4, 5, 6, 7) + callback(depth);
+    sum += shrink_wrapped(-1) + shrink_wrapped(depth);
     sum += (int)wide(depth);
     sink = sum;
 }

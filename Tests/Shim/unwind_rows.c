@@ -9,7 +9,7 @@
  * values, memory is a hash of the address, and both sides must give the same CFA and for each of the 17
  * registers the same (unchanged | undefined | saved at address | is value). The compact rule must agree
  * with that as well, and may say "full unwinder" only where its form cannot express the row. Addresses
- * that no FDE covers must have no rule.
+ * that no FDE covers must have no rule (but the last one before a function is its bottom frame, if anything).
  */
 #include <elfutils/libdw.h>
 #include <dwarf.h>
@@ -272,8 +272,8 @@ static unsigned long compare_fde(const char *path, const struct image *image, Dw
     if (pc < next) {
         struct memtrack_rule rule;
         memtrack_rule_decode(&image->object, pc + image->bias, &rule);
-        check(rule.kind == MEMTRACK_RULE_NONE, "%s: a rule at 0x%lx, which no FDE covers", path,
-              (unsigned long)pc);
+        enum memtrack_rule_kind expected = pc + 1 == next ? MEMTRACK_RULE_END : MEMTRACK_RULE_NONE;
+        check(rule.kind == expected, "%s: a rule at 0x%lx, which no FDE covers", path, (unsigned long)pc);
     }
     return rows;
 }
@@ -328,8 +328,8 @@ static void compare_file(const char *path)
         uint64_t next = i + 1 < count ? hdr + (uint64_t)(int64_t)table[i + 1].code : UINT64_MAX;
         rows += compare_fde(path, &image, cfi, hdr + (uint64_t)(int64_t)table[i].code, next);
     }
-    printf("  %s: %u FDEs, %lu rows; rules: rsp %lu, rbp %lu, *rbp %lu, end %lu, full %lu; %.0f ns a decode\n",
-           path, count, rows, kinds[MEMTRACK_RULE_RSP], kinds[MEMTRACK_RULE_RBP],
+    printf("  %s: %u FDEs, %lu rows; rules: rsp %lu, rbp %lu, *rbp %lu, end %lu, full %lu; "
+           "%.0f ns a decode\n", path, count, rows, kinds[MEMTRACK_RULE_RSP], kinds[MEMTRACK_RULE_RBP],
            kinds[MEMTRACK_RULE_RBP_DEREF], kinds[MEMTRACK_RULE_END], kinds[MEMTRACK_RULE_FULL],
            decode_cost(&image, table, count));
     dwarf_cfi_end(cfi);

@@ -12,10 +12,6 @@ extern "C" {
 /* Takes the calling stack by all three methods and compares them. */
 void walk_check(const char *where);
 
-/* Calls body with the processor's single-step flag set: the stack is compared at every instruction that
- * it runs, its callees included. */
-void walk_check_each_instruction(const char *where, void (*body)(int), int argument);
-
 void fixture_gcc_O0(int depth);
 void fixture_gcc_O2(int depth);
 void fixture_gcc_O2_frame_pointer(int depth);
@@ -23,6 +19,12 @@ void fixture_gcc_Os_avx2(int depth);
 void fixture_clang_O0(int depth);
 void fixture_clang_O2(int depth);
 void fixture_cxx(int depth);
+
+/* Frames in assembly, each of which calls body(argument); all lie between begin and end. */
+extern const char fixture_asm_begin[], fixture_asm_end[];
+void fixture_asm_cfa_in_rbx(void (*body)(int), int argument);
+void fixture_asm_return_in_r12(void (*body)(int), int argument);
+void fixture_asm_expressions(void (*body)(int), int argument);
 
 #ifdef __cplusplus
 }
