@@ -11,30 +11,77 @@ public enum FunctionName {
     }
 
     /// The name with the contents of parameter lists replaced by `…`: `run(std::string)` gives `run(…)`.
-    /// With `templates`, the arguments of templates too: `Map<int, int>::at(int)` gives `Map<…>::at(…)`.
+    /// With `templates`, the arguments of templates too, and the return type goes:
+    /// `int Map<int, int>::at(int)` gives `Map<…>::at(…)`.
     public static func abridged(_ name: String, templates: Bool) -> String {
         let bytes = Array(name.utf8)
+        let ellipsis = Array("…".utf8)
         var out: [UInt8] = []
         var index = 0
+        var hasParameters = false
         while index < bytes.count {
             let byte = bytes[index]
-            let opensTemplate = byte == UInt8(ascii: "<") && templates
-            let opens = byte == UInt8(ascii: "(") || opensTemplate
+            let opensParameters = byte == UInt8(ascii: "(")
+            let opens = opensParameters || (byte == UInt8(ascii: "<") && templates)
             let isOperator = out.ends(with: "operator") || out.ends(with: "operator<")
             if opens, !isOperator, !bytes[index...].starts(with: NameScanner.anonymous) {
                 let end = NameScanner.closing(bytes, from: index)
-                if end > index + 1 && end < bytes.count {
-                    out.append(byte)
-                    out += Array("…".utf8)
-                    out.append(bytes[end])
-                    index = end + 1
-                    continue
-                }
+                // No closing bracket: what follows is no name, and looking again would take forever.
+                if end >= bytes.count { return String(decoding: out + bytes[index...], as: UTF8.self) }
+                hasParameters = hasParameters || opensParameters
+                out.append(byte)
+                if end > index + 1 { out += ellipsis }
+                out.append(bytes[end])
+                index = end + 1
+                continue
             }
-            out.append(byte)
+            if bytes[index...].starts(with: NameScanner.anonymous) {
+                out += NameScanner.anonymous
+                index += NameScanner.anonymous.count
+                continue
+            }
+            if templates, byte == UInt8(ascii: " "), !hasParameters, !out.ends(with: "operator"),
+                hasReturnType(bytes, endingAt: index)
+            {
+                out.removeAll(keepingCapacity: true)
+            } else {
+                out.append(byte)
+            }
             index += 1
         }
         return String(decoding: out, as: UTF8.self)
+    }
+
+    /// The name without qualifiers beyond the last `parts`: `a::b::c` gives `b::c`. Nil where that is no
+    /// shorter, or where the text is no name of C, C++, Rust or D.
+    public static func unqualified(_ name: String, parts: Int) -> String? {
+        if name.contains(" -> ") || name.contains(" in ") || name.contains(" of ") { return nil }
+        let whole = qualified(name)
+        let components = whole.split(separator: "::", omittingEmptySubsequences: false)
+        if whole.isEmpty || components.count < parts { return nil }
+        return components.suffix(parts).joined(separator: "::")
+    }
+
+    /// A blank ends a return type when a parameter list follows, and no other blank stands between.
+    private static func hasReturnType(_ bytes: [UInt8], endingAt blank: Int) -> Bool {
+        var index = blank + 1
+        if bytes[index...].starts(with: Array("-> ".utf8)) || bytes[index...].starts(with: Array("in ".utf8))
+        {
+            return false
+        }
+        while index < bytes.count {
+            switch bytes[index] {
+            case UInt8(ascii: "<"): index = NameScanner.closing(bytes, from: index)
+            case UInt8(ascii: "("):
+                if !bytes[index...].starts(with: NameScanner.anonymous) { return true }
+                index += NameScanner.anonymous.count - 1
+            case UInt8(ascii: " ") where !bytes[..<index].suffix(8).elementsEqual("operator".utf8):
+                return false
+            default: break
+            }
+            index += 1
+        }
+        return false
     }
 }
 

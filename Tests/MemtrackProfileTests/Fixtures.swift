@@ -42,7 +42,9 @@ struct FakeProcess {
             var address: UInt64 = 0xcbf2_9ce4_8422_2325
             for byte in name.utf8 { address = (address ^ UInt64(byte)) &* 0x100_0000_01b3 }
             address = address % 0x80_0000
-            names[address] = [SourceFrame(function: name, file: line == nil ? nil : "/src/bot.cpp", line: line)]
+            names[address] = [
+                SourceFrame(function: name, file: line == nil ? nil : "/src/bot.cpp", line: line)
+            ]
             snapshot.nodes.append(
                 RegionNode(address: Self.bias + address + 1, parent: parent, module: 1))
             nodeIDs[path] = id

@@ -80,7 +80,8 @@ import Testing
     @Test func hostileNodesEndTheStack() {
         var snapshot = FakeProcess().snapshot
         snapshot.nodes += [
-            RegionNode(address: 0, parent: 9, module: 1), nil, RegionNode(address: .max, parent: 2, module: 7),
+            RegionNode(address: 0, parent: 9, module: 1), nil,
+            RegionNode(address: .max, parent: 2, module: 7),
             RegionNode(address: 5, parent: 4, module: 1, isTruncated: true),
         ]
         for stack: UInt32 in [0, 1, 2, 3, 4, 5, .max] {

@@ -39,7 +39,8 @@ private let realStacks: [(stack: [String], site: String)] = [
         [
             "operator new(unsigned long)",
             "std::__shared_ptr<Foo, (__gnu_cxx::_Lock_policy)2>::__shared_ptr<std::allocator<void>>",
-            "std::shared_ptr<Foo> std::make_shared<Foo, int>(int&&)", "build_all(int)::{lambda(int)#1}::"
+            "std::shared_ptr<Foo> std::make_shared<Foo, int>(int&&)",
+            "build_all(int)::{lambda(int)#1}::"
                 + "operator()(int) const", "main",
         ], "build_all(int)::{lambda(int)#1}::operator()(int) const"
     ),
@@ -76,7 +77,8 @@ private let realStacks: [(stack: [String], site: String)] = [
     // Rust, legacy and v0 names
     (
         [
-            "__rust_alloc", "alloc::alloc::alloc", "<alloc::alloc::Global as core::alloc::Allocator>::allocate",
+            "__rust_alloc", "alloc::alloc::alloc",
+            "<alloc::alloc::Global as core::alloc::Allocator>::allocate",
             "alloc::raw_vec::RawVec<T,A>::allocate_in", "alloc::vec::Vec<T>::with_capacity",
             "<alloc::vec::Vec<T> as alloc::vec::spec_from_iter::SpecFromIter<T,I>>::from_iter",
             "<T as alloc::string::ToString>::to_string",
@@ -91,7 +93,8 @@ private let realStacks: [(stack: [String], site: String)] = [
     // SQLite, Perl, git
     (
         [
-            "sqlite3MemMalloc", "mallocWithAlarm", "sqlite3Malloc", "sqlite3DbMallocRawNN", "sqlite3ExprAlloc",
+            "sqlite3MemMalloc", "mallocWithAlarm", "sqlite3Malloc", "sqlite3DbMallocRawNN",
+            "sqlite3ExprAlloc",
             "yy_reduce",
         ], "sqlite3ExprAlloc"
     ),
@@ -104,7 +107,8 @@ private let realStacks: [(stack: [String], site: String)] = [
     // Swift
     (
         [
-            "swift_slowAlloc", "swift_allocObject", "Swift._ContiguousArrayBuffer.init(_uninitializedCount: "
+            "swift_slowAlloc", "swift_allocObject",
+            "Swift._ContiguousArrayBuffer.init(_uninitializedCount: "
                 + "Swift.Int) -> Swift._ContiguousArrayBuffer<A>",
             "generic specialization <Swift.Int> of Swift.Array.append(__owned A) -> ()",
             "Bot.Parser.parse(Swift.String) -> ()",
@@ -156,7 +160,8 @@ private let realStacks: [(stack: [String], site: String)] = [
         ("f(int) const::g::h(char)", "f::g::h"), ("f[abi:cxx11](int)", "f"),
         ("<alloc::string::String as core::clone::Clone>::clone", "alloc::string::String::clone"),
         ("<T as alloc::slice::hack::ConvertVec>::to_vec", "alloc::slice::hack::ConvertVec::to_vec"),
-        ("bot::run::{{closure}}", "bot::run::{{closure}}"), ("core.memory.GC.malloc", "core.memory.GC.malloc"),
+        ("bot::run::{{closure}}", "bot::run::{{closure}}"),
+        ("core.memory.GC.malloc", "core.memory.GC.malloc"),
         ("std::function<void ()>::operator()() const", "std::function::operator()"),
         ("clone(int) [clone .part.0]", "clone"), ("x->y", "x->y"),
     ]) func qualified(name: String, expected: String) {
@@ -164,7 +169,9 @@ private let realStacks: [(stack: [String], site: String)] = [
     }
 
     @Test func anyTextGivesAResult() {
-        let pieces = ["<", ">", "(", ")", "{", "}", "[", "]", "operator", " ", "::", "a", "->", "@", " as ", "&"]
+        let pieces = [
+            "<", ">", "(", ")", "{", "}", "[", "]", "operator", " ", "::", "a", "->", "@", " as ", "&",
+        ]
         var seed: UInt64 = 42
         for _ in 0..<20_000 {
             var name = ""
@@ -177,12 +184,25 @@ private let realStacks: [(stack: [String], site: String)] = [
         }
         let deep = String(repeating: "<", count: 100_000) + "x" + String(repeating: ">", count: 100_000)
         #expect(FunctionName.qualified(deep).utf8.count <= 1)
+        let open = String(repeating: "<(", count: 200_000)
+        #expect(FunctionName.abridged(open, templates: true) == open)
     }
 
     @Test func abridged() {
         let name = "Map<int, Foo<char> >::insert(std::pair<int, Foo<char> >, bool) const"
         #expect(FunctionName.abridged(name, templates: false) == "Map<int, Foo<char> >::insert(…) const")
         #expect(FunctionName.abridged(name, templates: true) == "Map<…>::insert(…) const")
+        #expect(
+            FunctionName.abridged("std::vector<Token> Parser<X>::tokens(char, bool) const", templates: true)
+                == "Parser<…>::tokens(…) const")
+        #expect(
+            FunctionName.abridged("void (anonymous namespace)::f<int>(int)", templates: true)
+                == "(anonymous namespace)::f<…>(…)")
+        #expect(FunctionName.abridged("operator new(unsigned long)", templates: true) == "operator new(…)")
+        #expect(FunctionName.abridged("LazyCompile:~f /a b.js", templates: true) == "LazyCompile:~f /a b.js")
+        #expect(FunctionName.unqualified("void a::b<int>::c(int)", parts: 2) == "b::c")
+        #expect(FunctionName.unqualified("main", parts: 2) == nil)
+        #expect(FunctionName.unqualified("closure #1 () -> () in Foo.run()", parts: 1) == nil)
         #expect(FunctionName.abridged("A::operator()(int)", templates: true) == "A::operator()(…)")
         #expect(FunctionName.abridged("f()", templates: true) == "f()")
     }

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+public import MemtrackProfile
+internal import MemtrackRegion
+
+/// The report at the end of a program, or of a region found later.
+public enum FinalReport {
+    public struct Options: Sendable {
+        /// Rows of each table.
+        public var limit: Int
+        public var filter: SiteFilter?
+        public var callers: Int
+        public var processLimit: Int
+
+        public init(limit: Int = 10, filter: SiteFilter? = nil, callers: Int = 3, processLimit: Int = 40) {
+            self.limit = limit
+            self.filter = filter
+            self.callers = callers
+            self.processLimit = processLimit
+        }
+    }
+
+    public static func render(
+        _ session: SessionSummary, layout: Layout, options: Options = Options()
+    ) -> String {
+        var lines = TextLines(layout)
+        writeHead(session, to: &lines)
+        if let profile = session.profile {
+            lines.blank()
+            lines.section("Totals")
+            TotalsBlock(session: session, profile: profile).write(to: &lines)
+            writeTables(session, profile, options: options, to: &lines)
+        }
+        if session.series.rss.count > 0 {
+            lines.blank()
+            lines.section("Over time", "at \(session.series.checkpoints.count) checkpoints")
+            SeriesTable(series: session.series).write(to: &lines)
+        }
+        if session.processes.count > 1 {
+            lines.blank()
+            lines.section("Processes", "RSS as last seen")
+            ProcessTree(records: session.processes, limit: options.processLimit).write(to: &lines)
+        }
+        writeHealth(session, to: &lines)
+        writeNext(session, to: &lines)
+        return lines.text
+    }
+
+    private static func writeHead(_ session: SessionSummary, to lines: inout TextLines) {
+        lines.rule("memtrack", ["\(Escape.text(session.program)) (\(session.pid))", ended(session)])
+        let command = session.commandLine.map(Escape.text).joined(separator: " ")
+        if !command.isEmpty {
+            lines.add([Span("  " + DisplayWidth.truncateMiddle(command, to: lines.layout.width - 2), .dim)])
+        }
+        for note in session.notes { lines.paragraph(Escape.text(note), mark: "! ", tone: .warning) }
+    }
+
+    static func ended(_ session: SessionSummary) -> String {
+        let time = FigureText.duration(session.duration)
+        switch session.ending {
+        case .exited(let status): return "exit status \(status) after " + time
+        case .signalled(let number, let name):
+            return "killed by " + (name.isEmpty ? "signal \(number)" : Escape.text(name)) + " after " + time
+        case .running: return "running for " + time
+        case .unknown: return "ended after " + time
+        }
+    }
+
+    private static func writeTables(
+        _ session: SessionSummary, _ profile: Profile, options: Options, to lines: inout TextLines
+    ) {
+        let sites = options.filter?.apply(to: profile.sites) ?? profile.sites
+        let tables = FinalTables(
+            profile: profile, sites: sites, limit: options.limit, callers: options.callers)
+        let filter = CheckpointText.filterText(options.filter?.text)
+        let isRunning = session.ending == .running
+        lines.blank()
+        lines.section("Live at the peak", "what made the program largest" + filter)
+        tables.writePeak(to: &lines)
+        lines.blank()
+        lines.section(
+            isRunning ? "Live now" : "Live at exit",
+            (isRunning ? "not freed so far" : "never freed: leaks, and what was kept on purpose") + filter)
+        tables.writeLive(to: &lines)
+        lines.blank()
+        lines.section("Most allocations", "where the allocator is kept busy" + filter)
+        tables.writeCount(to: &lines)
+        if !profile.sizeClasses.isEmpty {
+            lines.blank()
+            lines.section(
+                "Size classes", (isRunning ? "live now" : "live at exit") + ", the \(options.limit) largest")
+            SizeClassTable(shares: profile.sizeClasses, limit: options.limit).write(to: &lines)
+        }
+    }
+
+    private static func writeHealth(_ session: SessionSummary, to lines: inout TextLines) {
+        guard let profile = session.profile else { return }
+        lines.blank()
+        lines.section("Health")
+        for sentence in HealthText.sentences(profile.shim, totals: profile.totals) {
+            lines.paragraph(sentence, mark: "! ", tone: .warning)
+        }
+        lines.paragraph(HealthText.ownMemory(profile.shim, resident: session.shimBytes), tone: .dim)
+    }
+
+    private static func writeNext(_ session: SessionSummary, to lines: inout TextLines) {
+        var paths: [(String, String)] = []
+        var hints: [String] = []
+        if let path = session.historyPath { paths.append(("history", Escape.text(path))) }
+        if let path = session.jsonPath { paths.append(("JSON", Escape.text(path))) }
+        if session.jsonPath == nil, session.profile != nil {
+            hints.append("--json FILE writes every site with all its stacks.")
+        }
+        if let profile = session.profile, lacksLines(profile) {
+            hints.append("Source lines appear when the program is compiled with -g.")
+        }
+        if paths.isEmpty && hints.isEmpty { return }
+        lines.blank()
+        lines.section("Next")
+        for (label, text) in paths {
+            // A path is to be copied: it is never cut.
+            lines.add([Span("  " + DisplayWidth.pad(label, to: 9, right: false), .dim), Span(text)])
+        }
+        for hint in hints { lines.paragraph(hint, tone: .dim) }
+    }
+
+    /// No site of the program's ten largest knows its source line.
+    private static func lacksLines(_ profile: Profile) -> Bool {
+        let named = SiteOrder.peak.sorted(profile.sites).prefix(10).filter { $0.frame.kind != .builtIn }
+        return !named.isEmpty && named.allSatisfy { $0.frame.file == nil }
+    }
+}

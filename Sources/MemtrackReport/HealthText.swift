@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import MemtrackProfile
+internal import MemtrackRegion
+
+/// What was lost, and what that means for the figures, in words. Only what a reader should know.
+enum HealthText {
+    static func sentences(_ shim: ShimFigures, totals: Counters) -> [String] {
+        let health = shim.health
+        var result: [String] = []
+        func add(_ count: UInt64, _ text: (String) -> String) {
+            if count > 0 { result.append(text(FigureText.count(count))) }
+        }
+        if shim.stopped > 0 {
+            result.append(
+                "Counting stopped early in \(FigureText.plural(UInt64(shim.stopped), "process", "processes")): "
+                    + "its figures end there.")
+        }
+        add(health.regionRefusals) {
+            "The system refused memory for the counters \($0) times (a small or full /dev/shm, or a limit): "
+                + "later allocations count under (region full)."
+        }
+        add(health.overflowCells) {
+            "\($0) allocations found the table of sites full: sizes are exact, their sites are unknown."
+        }
+        add(health.overflowNodes) { "\($0) stacks found the table of stacks full and were not recorded." }
+        add(health.untrackedBlocks) {
+            "\($0) blocks (\(FigureText.bytes(health.untrackedBytes))) could not be followed: they count as "
+                + "allocated and freed at once, so live figures miss them."
+        }
+        add(health.truncatedStacks) {
+            "\($0) stacks are deeper than \(shim.stackDepth) frames: their outermost callers are missing. "
+                + "--stack-depth N takes more."
+        }
+        add(health.incompleteStacks) {
+            "\($0) stacks end early, in code without unwind information: sites are right, callers are missing."
+        }
+        add(health.foreignStacks) {
+            "\($0) allocations ran on stacks that are not their thread's (coroutines): callers may be missing."
+        }
+        add(health.reentrant) {
+            "\($0) calls came from signal handlers that interrupted counting: they are in (signal handler)."
+        }
+        add(health.childrenLost) { "\($0) forked children could not be counted." }
+        // The loader and early constructors always leave a few.
+        if health.unknownFrees > max(100, totals.frees / 1_000) {
+            add(health.unknownFrees) {
+                "\($0) blocks were freed that had not been seen allocated: made before counting began, or by "
+                    + "an allocator that is not counted."
+            }
+        }
+        add(health.lostMarkers) { "\($0) markers were overwritten by later ones." }
+        add(health.lostGauges) { "\($0) gauges found no room." }
+        if health.verifiedStacks > 0 {
+            let wrong = health.verifyMismatches
+            result.append(
+                "\(FigureText.count(health.verifiedStacks)) stacks were compared with libunwind: "
+                    + (wrong == 0 ? "all equal" : "\(FigureText.count(wrong)) DIFFERENT")
+                    + (health.verifySkipped > 0
+                        ? ", \(FigureText.count(health.verifySkipped)) not comparable." : "."))
+        }
+        return result
+    }
+
+    /// What the profiler itself took, in one line.
+    static func ownMemory(_ shim: ShimFigures, resident: UInt64?) -> String {
+        let mapped =
+            FigureText.bytes(shim.regionBytes) + " of counters, "
+            + FigureText.bytes(shim.privateBytes) + " of private memory mapped"
+        guard let resident else { return "memtrack's own memory: \(mapped)." }
+        return
+            "memtrack's own memory: \(FigureText.bytes(resident)) resident, not in the figures above (\(mapped))."
+    }
+}

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import MemtrackProfile
+internal import MemtrackRegion
+
+/// The processes of a session as a tree. An image that replaced itself by exec stands under the former one.
+struct ProcessTree {
+    let records: [ProcessRecord]
+    /// Rows; the processes with most memory are kept, together with their ancestors.
+    let limit: Int
+
+    private struct Place {
+        var record: Int
+        var prefix: String
+        var isLast: Bool
+        var depth: Int
+    }
+
+    func write(to lines: inout TextLines) {
+        let order = records.indices.sorted {
+            records[$0].createdMonotonicNanoseconds != records[$1].createdMonotonicNanoseconds
+                ? records[$0].createdMonotonicNanoseconds < records[$1].createdMonotonicNanoseconds : $0 < $1
+        }
+        let parents = parents(order)
+        let shown = shown(order, parents)
+        var children: [Int: [Int]] = [:]
+        var roots: [Int] = []
+        for index in order where shown.contains(index) {
+            if let parent = parents[index] {
+                children[parent, default: []].append(index)
+            } else {
+                roots.append(index)
+            }
+        }
+        var table = Table(
+            columns: [
+                .init(title: "live at end", dropOrder: 0), .init(title: "peak", dropOrder: 2),
+                .init(title: "allocations", dropOrder: 3), .init(title: "RSS", dropOrder: 1),
+            ], textTitle: "process")
+        var stack = roots.reversed().map { Place(record: $0, prefix: "", isLast: true, depth: 0) }
+        while let place = stack.popLast() {
+            table.rows.append(row(place))
+            let below = children[place.record] ?? []
+            // Deeper levels are not indented further, so that the names stay readable.
+            let indent = place.depth == 0 || place.depth > 12 ? "" : (place.isLast ? "   " : "│  ")
+            for (number, child) in below.enumerated().reversed() {
+                stack.append(
+                    Place(
+                        record: child, prefix: place.prefix + indent, isLast: number == below.count - 1,
+                        depth: place.depth + 1))
+            }
+        }
+        let hidden = order.filter { !shown.contains($0) }
+        if !hidden.isEmpty { table.rows.append(rest(hidden)) }
+        if records.count > 1 { table.rows.append(total()) }
+        table.write(to: &lines)
+    }
+
+    /// Index of each record's parent. A parent always started earlier, so there are no circles.
+    private func parents(_ order: [Int]) -> [Int: Int] {
+        var latest: [Int32: Int] = [:]
+        var result: [Int: Int] = [:]
+        for index in order {
+            let record = records[index]
+            if let parent = latest[record.pid] ?? latest[record.parentPID] { result[index] = parent }
+            latest[record.pid] = index
+        }
+        return result
+    }
+
+    private func shown(_ order: [Int], _ parents: [Int: Int]) -> Set<Int> {
+        if order.count <= limit { return Set(order) }
+        func weight(_ index: Int) -> Int64 {
+            let totals = records[index].totals ?? Counters()
+            return max(totals.liveBytes, totals.peakBytes, Int64(clamping: records[index].figures?.rss ?? 0))
+        }
+        let weights = records.indices.map(weight)
+        let ranked = order.enumerated().sorted {
+            weights[$0.element] != weights[$1.element]
+                ? weights[$0.element] > weights[$1.element] : $0.offset < $1.offset
+        }
+        var result: Set<Int> = []
+        for (_, index) in ranked {
+            var chain: [Int] = []
+            var next: Int? = index
+            while let current = next, !result.contains(current), chain.count <= limit {
+                chain.append(current)
+                next = parents[current]
+            }
+            if result.count + chain.count > limit { continue }
+            result.formUnion(chain)
+            if result.count == limit { break }
+        }
+        return result
+    }
+
+    private func row(_ place: Place) -> Table.Row {
+        let record = records[place.record]
+        let branch = place.depth == 0 ? "" : place.prefix + (place.isLast ? "└─ " : "├─ ")
+        let name = Escape.text(Frame.baseName(record.executable)) + " (\(record.pid))"
+        var state = record.origin == .fork ? "  forked" : ""
+        if record.totals == nil { state += "  not counted" }
+        if record.isAlive { state += "  still running" }
+        return Table.Row(
+            cells: Self.cells(record.totals, rss: record.figures?.rss),
+            text: { room in
+                let branch = DisplayWidth.truncateMiddle(branch, to: room / 2)
+                let free = room - DisplayWidth.of(branch)
+                let shown = DisplayWidth.truncateMiddle(name, to: free)
+                let fits = DisplayWidth.of(shown) + DisplayWidth.of(state) <= free
+                return [Span(branch, .dim), Span(shown), Span(fits ? state : "", .dim)]
+            })
+    }
+
+    private func rest(_ hidden: [Int]) -> Table.Row {
+        var sum = Counters()
+        for index in hidden { sum += records[index].totals ?? Counters() }
+        let label = FigureText.plural(UInt64(hidden.count), "more process", "more processes")
+        return Table.Row(cells: Self.cells(sum, rss: nil), text: { _ in [Span(label, .dim)] })
+    }
+
+    private func total() -> Table.Row {
+        var sum = Counters()
+        var rss: UInt64 = 0
+        for record in records {
+            sum += record.totals ?? Counters()
+            rss &+= record.figures?.rss ?? 0
+        }
+        // Figures of processes that ended at different times do not add up to anything.
+        let areAllAlive = records.allSatisfy { $0.isAlive }
+        let label = FigureText.plural(UInt64(records.count), "process", "processes")
+        var cells = Self.cells(sum, rss: areAllAlive ? rss : nil)
+        // Nor do peaks of different moments.
+        cells[1] = Span(FigureText.nothing, .dim)
+        return Table.Row(
+            cells: cells, text: { _ in [Span(label, .bold)] },
+            isTotal: true)
+    }
+
+    private static func cells(_ totals: Counters?, rss: UInt64?) -> [Span] {
+        let unknown = Span(FigureText.nothing, .dim)
+        return [
+            totals.map { Span(FigureText.bytes($0.liveBytes), .bold) } ?? unknown,
+            totals.map { Span(FigureText.bytes($0.peakBytes)) } ?? unknown,
+            totals.map { Span(FigureText.count($0.allocations)) } ?? unknown,
+            rss.map { Span(FigureText.bytes($0)) } ?? unknown,
+        ]
+    }
+}

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import FoundationEssentials
+public import MemtrackProfile
+internal import MemtrackRegion
+
+/// The JSON forms: the final report as one object, the history as one object a line.
+///
+/// Keys are lowerCamelCase and sorted; sizes are bytes, times seconds. Text of the target is given as it
+/// is (JSON escapes what must be): whoever prints it has to make it safe.
+public enum ReportJSON {
+    /// The final report. `sites` are sorted by live bytes; `stacks` refer to `frames` by place.
+    public static func report(_ session: SessionSummary) throws(ReportError) -> [UInt8] {
+        try encode(JSONReport(session))
+    }
+
+    /// One line of the history: a checkpoint with its table, without line feed inside, with one at the end.
+    public static func line(_ checkpoint: Checkpoint) throws(ReportError) -> [UInt8] {
+        try encode(JSONCheckpoint(checkpoint))
+    }
+
+    private static func encode(_ value: some Encodable) throws(ReportError) -> [UInt8] {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        // Gauges are set by the target and may be anything.
+        encoder.nonConformingFloatEncodingStrategy = .convertToString(
+            positiveInfinity: "Infinity", negativeInfinity: "-Infinity", nan: "NaN")
+        do {
+            return Array(try encoder.encode(value)) + [UInt8(ascii: "\n")]
+        } catch {
+            throw .encoding(reason: "\(error)")
+        }
+    }
+
+    /// `2026-03-01T14:22:31+01:00`.
+    static func timestamp(_ time: WallTime) -> String {
+        let parts = time.components
+        let year = String(parts.year)
+        let date =
+            String(repeating: "0", count: max(0, 4 - year.count)) + year + "-"
+            + FigureText.two(parts.month) + "-" + FigureText.two(parts.day)
+        let clock = [parts.hour, parts.minute, parts.second].map(FigureText.two).joined(separator: ":")
+        let offset = abs(time.utcOffsetSeconds)
+        let zone = FigureText.two(offset / 3_600) + ":" + FigureText.two(offset / 60 % 60)
+        return date + "T" + clock + (time.utcOffsetSeconds < 0 ? "-" : "+") + zone
+    }
+}
+
+private struct JSONReport: Encodable {
+    struct Peak: Encodable {
+        var slackBytes: UInt64
+        @OrNull var secondsSinceStart: Double?
+        var processes: Int
+    }
+
+    struct Summary: Encodable {
+        var number: Int
+        var time: String
+        var elapsedSeconds: Double
+        @OrNull var figures: JSONFigures?
+        @OrNull var totals: JSONCounters?
+    }
+
+    var version = 1
+    var program: String
+    var pid: Int32
+    var commandLine: [String]
+    var host: String
+    var startTime: String
+    var durationSeconds: Double
+    var running: Bool
+    @OrNull var exitStatus: Int32?
+    @OrNull var signal: Int32?
+    var notes: [String]
+    @OrNull var totals: JSONCounters?
+    @OrNull var peak: Peak?
+    var frames: [JSONFrame]
+    var sites: [JSONSite]
+    var sizeClasses: [JSONSizeClass]
+    var processes: [JSONProcess]
+    var health: JSONHealth
+    @OrNull var memtrackBytes: UInt64?
+    var checkpoints: [Summary]
+
+    init(_ session: SessionSummary) {
+        program = session.program
+        pid = session.pid
+        commandLine = session.commandLine
+        host = session.host
+        startTime = ReportJSON.timestamp(session.start)
+        durationSeconds = session.duration
+        running = session.ending == .running
+        if case .exited(let status) = session.ending { exitStatus = status }
+        if case .signalled(let number, _) = session.ending { signal = number }
+        notes = session.notes
+        let profile = session.profile
+        totals = profile.map { JSONCounters($0.totals) }
+        peak = profile.map { profile in
+            let moment = profile.peak.monotonicNanoseconds ?? 0
+            let start = session.startMonotonicNanoseconds
+            return Peak(
+                slackBytes: profile.peak.slackBytes,
+                secondsSinceStart: start > 0 && moment >= start ? Double(moment - start) / 1e9 : nil,
+                processes: profile.peak.processes)
+        }
+        frames = profile?.table.frames.map(JSONFrame.init) ?? []
+        sites = profile.map { profile in profile.sites.map { JSONSite($0, table: profile.table) } } ?? []
+        sizeClasses = profile?.sizeClasses.map(JSONSizeClass.init) ?? []
+        processes = session.processes.map(JSONProcess.init)
+        health = JSONHealth(profile?.shim ?? ShimFigures())
+        memtrackBytes = session.shimBytes
+        checkpoints = session.series.checkpoints.map {
+            Summary(
+                number: $0.number, time: ReportJSON.timestamp($0.time), elapsedSeconds: $0.elapsed,
+                figures: $0.figures.map(JSONFigures.init), totals: $0.totals.map(JSONCounters.init))
+        }
+    }
+}
+
+private struct JSONCheckpoint: Encodable {
+    struct Row: Encodable {
+        var frame: JSONFrame
+        var counters: JSONCounters
+        var liveBytesChange: Int64
+        var newAllocations: UInt64
+        var callers: [JSONFrame]
+
+        enum CodingKeys: CodingKey { case liveBytesChange, newAllocations, callers }
+
+        func encode(to encoder: any Encoder) throws {
+            try frame.encode(to: encoder)
+            try counters.encode(to: encoder)
+            var container = encoder.container(keyedBy: CodingKeys.self)
+            try container.encode(liveBytesChange, forKey: .liveBytesChange)
+            try container.encode(newAllocations, forKey: .newAllocations)
+            try container.encode(callers, forKey: .callers)
+        }
+    }
+
+    struct Marker: Encodable {
+        var label: String
+        var monotonicNanoseconds: UInt64
+    }
+
+    struct Gauge: Encodable {
+        var name: String
+        var value: Double
+    }
+
+    var number: Int
+    var time: String
+    var elapsedSeconds: Double
+    var intervalSeconds: Double
+    var program: String
+    var pid: Int32
+    @OrNull var figures: JSONFigures?
+    @OrNull var totals: JSONCounters?
+    @OrNull var liveBytesChange: Int64?
+    @OrNull var newAllocations: UInt64?
+    var sites: [Row]
+    var markers: [Marker]
+    var gauges: [Gauge]
+
+    init(_ checkpoint: Checkpoint) {
+        number = checkpoint.number
+        time = ReportJSON.timestamp(checkpoint.time)
+        elapsedSeconds = checkpoint.elapsed
+        intervalSeconds = checkpoint.interval
+        program = checkpoint.program
+        pid = checkpoint.pid
+        figures = checkpoint.figures.map(JSONFigures.init)
+        totals = checkpoint.objects.map { JSONCounters($0.totals) }
+        liveBytesChange = checkpoint.objects?.liveChange
+        newAllocations = checkpoint.objects?.newAllocations
+        sites = (checkpoint.objects?.rows ?? []).map {
+            Row(
+                frame: JSONFrame($0.frame), counters: JSONCounters($0.counters),
+                liveBytesChange: $0.liveChange, newAllocations: $0.newAllocations,
+                callers: $0.callers.map(JSONFrame.init))
+        }
+        markers = checkpoint.markers.map {
+            Marker(label: $0.label, monotonicNanoseconds: $0.monotonicNanoseconds)
+        }
+        gauges = checkpoint.gauges.map { Gauge(name: $0.name, value: $0.value) }
+    }
+}

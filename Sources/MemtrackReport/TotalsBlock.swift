@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import MemtrackProfile
+internal import MemtrackRegion
+
+/// The totals of a final report: a count, a size and what they mean, on a line each.
+struct TotalsBlock {
+    private struct Row {
+        var label: String
+        var count: String
+        var size: String
+        var note: String
+    }
+
+    let session: SessionSummary
+    let profile: Profile
+
+    func write(to lines: inout TextLines) {
+        let rows = rows()
+        let labelWidth = rows.map { DisplayWidth.of($0.label) }.max() ?? 0
+        let countWidth = rows.map { DisplayWidth.of($0.count) }.max() ?? 0
+        let sizeWidth = rows.map { DisplayWidth.of($0.size) }.max() ?? 0
+        let used = 2 + labelWidth + 2 + countWidth + 2 + sizeWidth
+        for row in rows {
+            let room = lines.layout.width - used - 3
+            let fits = DisplayWidth.of(row.note) <= room
+            lines.add([
+                Span("  " + DisplayWidth.pad(row.label, to: labelWidth, right: false) + "  ", .dim),
+                Span(DisplayWidth.pad(row.count, to: countWidth, right: true) + "  "),
+                Span(DisplayWidth.pad(row.size, to: sizeWidth, right: true), .bold),
+                Span(fits ? "   " + row.note : "", .dim),
+            ])
+            if !fits { lines.paragraph(row.note, mark: "  ", tone: .dim) }
+        }
+    }
+
+    private func rows() -> [Row] {
+        let totals = profile.totals
+        let average = totals.allocations == 0 ? 0 : totals.allocatedBytes / totals.allocations
+        let temporary = FigureText.share(Double(totals.temporary), of: Double(totals.allocations))
+        return [
+            Row(
+                label: "allocations", count: FigureText.count(totals.allocations),
+                size: FigureText.bytes(totals.allocatedBytes),
+                note: FigureText.bytes(average) + " on average, "
+                    + FigureText.rate(totals.allocations, seconds: session.duration)),
+            Row(
+                label: "frees", count: FigureText.count(totals.frees),
+                size: FigureText.bytes(totals.freedBytes), note: ""),
+            Row(
+                label: "temporary", count: FigureText.count(totals.temporary), size: temporary,
+                note: "freed before the thread allocated again"),
+            Row(
+                label: "peak", count: FigureText.count(totals.peakBlocks),
+                size: FigureText.bytes(totals.peakBytes), note: peakNote),
+            Row(
+                label: session.ending == .running ? "live now" : "live at exit",
+                count: FigureText.count(totals.liveBlocks), size: FigureText.bytes(totals.liveBytes),
+                note: "from " + FigureText.plural(UInt64(profile.sites.count), "site", "sites")),
+        ]
+    }
+
+    /// When the peak was, and how far it may be from the truth.
+    private var peakNote: String {
+        let peak = profile.peak
+        if peak.processes > 1 {
+            return "own peaks of \(peak.processes) processes added up: an upper bound"
+        }
+        var note = ""
+        if let moment = peak.monotonicNanoseconds, moment >= session.startMonotonicNanoseconds,
+            session.startMonotonicNanoseconds > 0
+        {
+            let seconds = Double(moment - session.startMonotonicNanoseconds) / 1e9
+            note = "at +" + FigureText.duration(seconds) + ", "
+        }
+        return note
+            + (peak.slackBytes == 0
+                ? "exact" : "within " + FigureText.shortBytes(peak.slackBytes) + " of the true peak")
+    }
+}
