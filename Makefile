@@ -1,3 +1,89 @@
-# placeholder; the whole Makefile comes with the first working state
-build:
-	swift build
+# memtrack-preload: what to type.
+#
+#   make demo      build, then profile a real program and read the report
+#   make test      build and run all tests
+#   make bench     measure what the shim costs
+#   make install   PREFIX=/usr/local DESTDIR=
+#
+# Each target installs the Debian packages it lacks (it says which; needs root or sudo, and apt).
+# Everything lands in build/, laid out as it installs.
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+BUILD := build
+LIBRARY := $(BUILD)/lib/memtrack/libmemtrack_preload.so
+PROGRAMS := $(BUILD)/bin/memtrack-preload $(BUILD)/bin/memtrack
+
+CC ?= cc
+# Frame pointers: the hooks find their caller's frame through theirs (CShim/src/stacks.h). -z now: nothing in a
+# hook may enter the lazy binder. -z nodelete: the target may not unload us.
+SHIM_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Wshadow -Werror -fPIC -fvisibility=hidden \
+    -ftls-model=initial-exec -fno-builtin-malloc -fno-builtin-calloc -fno-builtin-realloc -fno-builtin-free \
+    -fno-omit-frame-pointer -fasynchronous-unwind-tables -fexceptions -ICShim/include -ICShim/src
+SHIM_LDFLAGS := -shared -Wl,-z,nodelete -Wl,-z,now -Wl,-z,relro -Wl,-z,defs -Wl,--as-needed -Wl,--build-id
+SHIM_SOURCES := $(wildcard CShim/src/*.c)
+SHIM_OBJECTS := $(SHIM_SOURCES:CShim/src/%.c=$(BUILD)/shim/%.o)
+
+SWIFT_RELEASE := swift build -c release --static-swift-stdlib
+SWIFT_SOURCES := $(shell find Sources -name '*.swift' -o -name '*.c' -o -name '*.h') Package.swift \
+    CShim/include/memtrack/region.h
+
+.PHONY: all build deps test-deps bench-deps shim test test-shim test-swift bench demo install lint clean
+
+all: build
+build: $(LIBRARY) $(PROGRAMS)
+shim: $(LIBRARY)
+
+deps:
+	@Tests/Scripts/packages build
+test-deps:
+	@Tests/Scripts/packages build test
+bench-deps:
+	@Tests/Scripts/packages build bench
+
+$(BUILD)/shim/%.o: CShim/src/%.c
+	@mkdir -p $(@D)
+	$(CC) $(SHIM_CFLAGS) -MMD -MP -c $< -o $@
+
+$(LIBRARY): $(SHIM_OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) $(SHIM_OBJECTS) $(SHIM_LDFLAGS) -o $@
+
+$(PROGRAMS) &: $(SWIFT_SOURCES) | deps
+	@mkdir -p $(BUILD)/bin
+	@echo "Building the reader (a few minutes the first time) ..."
+	$(SWIFT_RELEASE) --product memtrack-preload
+	$(SWIFT_RELEASE) --product memtrack
+	@bin=$$($(SWIFT_RELEASE) --show-bin-path) && \
+	    install -m 755 "$$bin/memtrack-preload" "$$bin/memtrack" $(BUILD)/bin/ && \
+	    strip $(PROGRAMS)
+
+test: test-deps test-shim test-swift
+
+test-shim: $(LIBRARY) | test-deps
+	$(MAKE) -C Tests/Shim check
+
+test-swift: build | test-deps
+	swift test
+
+bench: build bench-deps
+	Tests/Bench/run
+
+demo: build
+	@Tests/Scripts/demo
+
+install: build
+	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/lib/memtrack" "$(DESTDIR)$(PREFIX)/include/memtrack"
+	install -m 755 $(PROGRAMS) "$(DESTDIR)$(PREFIX)/bin/"
+	install -m 755 $(LIBRARY) "$(DESTDIR)$(PREFIX)/lib/memtrack/"
+	install -m 644 CShim/include/memtrack/memtrack.h CShim/include/memtrack/region.h \
+	    "$(DESTDIR)$(PREFIX)/include/memtrack/"
+
+lint: test-deps
+	swift format lint --strict --recursive Sources Tests Package.swift
+	shellcheck Tests/Scripts/* Tests/Bench/run .ci/run
+
+clean:
+	rm -rf $(BUILD) .build
+
+-include $(SHIM_OBJECTS:.o=.d)
