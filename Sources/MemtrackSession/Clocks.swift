@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import Glibc
+public import MemtrackProfile
+
+/// The only place where a session reads the clock.
+public enum Clocks {
+    /// `CLOCK_MONOTONIC`, the clock of the regions.
+    public static var monotonicNanoseconds: UInt64 { nanoseconds(CLOCK_MONOTONIC) }
+
+    public static var wallTime: WallTime {
+        var now = time(nil)
+        var parts = tm()
+        localtime_r(&now, &parts)
+        return WallTime(
+            unixSeconds: Double(nanoseconds(CLOCK_REALTIME)) / 1e9, utcOffsetSeconds: Int(parts.tm_gmtoff))
+    }
+
+    private static func nanoseconds(_ clock: clockid_t) -> UInt64 {
+        var now = timespec()
+        clock_gettime(clock, &now)
+        return UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
+    }
+
+    public static var hostName: String {
+        var name = [CChar](repeating: 0, count: 256)
+        guard gethostname(&name, name.count - 1) == 0 else { return "?" }
+        return String(decoding: name.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+    }
+}
