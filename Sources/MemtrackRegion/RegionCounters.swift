@@ -157,8 +157,6 @@ struct BankTotals {
     var owners: UInt64 = 0
     var walks: UInt64 = 0
     var fullWalks: UInt64 = 0
-    /// Part of the process's live bytes that is not in `header.live_bytes` yet.
-    var unflushedBytes: Int64 = 0
 
     /// Adds one bank.
     mutating func add(_ bank: UnsafePointer<memtrack_bank>) {
@@ -167,7 +165,6 @@ struct BankTotals {
         self.owners &+= owners
         walks &+= bank.word(\.walks)
         fullWalks &+= bank.word(\.full_walks)
-        unflushedBytes &+= bank.word(\.unflushed_bytes)
     }
 }
 

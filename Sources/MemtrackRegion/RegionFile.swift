@@ -70,11 +70,10 @@ public final class RegionFile: @unchecked Sendable {
             let header = pages.header
             var reader = CounterReader(pages: pages, sites: 0, peakEpoch: 0)
             let banks = try reader.bankTotals()
-            let live = header.word(\.live_bytes) &+ banks.unflushedBytes
-            let peak = header.word(\.peak_bytes)
+            let live = header.word(\.live_bytes)
             return RegionLiveTotals(
-                state: try header.state(), liveBytes: live, peakBytes: max(live, peak),
-                peakMonotonicNanoseconds: live > peak ? 0 : header.word(\.peak_monotonic_ns),
+                state: try header.state(), liveBytes: live, peakBytes: max(live, header.word(\.peak_bytes)),
+                slackBytes: UInt64(header.word(\.flush_bytes)) * UInt64(max(1, banks.used)),
                 threadsSeen: banks.owners)
         }
     }
@@ -116,14 +115,14 @@ public final class RegionFile: @unchecked Sendable {
     }
 }
 
-/// Figures of a whole process, from `RegionFile.liveTotals`.
+/// Figures of a whole process, from `RegionFile.liveTotals`: what its threads have handed over so far.
 public struct RegionLiveTotals: Sendable, Hashable {
     public var state: RegionState
     /// Signed, because a forked child may free blocks that its parent allocated.
     public var liveBytes: Int64
     public var peakBytes: Int64
-    /// `CLOCK_MONOTONIC` of the peak; 0 if it is the present.
-    public var peakMonotonicNanoseconds: UInt64
+    /// How far both may be from the truth: each thread hands its changes over in steps of that many bytes.
+    public var slackBytes: UInt64
     public var threadsSeen: UInt64
 }
 

@@ -73,6 +73,18 @@ extension UnsafePointer<memtrack_header> {
         health.verifiedStacks = word(\.health.verified_stacks)
         health.verifyMismatches = word(\.health.verify_mismatches)
         health.verifySkipped = word(\.health.verify_skipped)
+        health.uncountedAllocations = word(\.health.uncounted_allocations)
+        health.uncountedBytes = word(\.health.uncounted_bytes)
         return health
+    }
+
+    /// The whole table is looked through: entries are freed and used again in any order.
+    func mappings() -> [RegionMapping] {
+        let table = address(of: \.mappings)
+        return (0..<Int(MEMTRACK_MAPPINGS)).compactMap { index in
+            let entry = table + index * MemoryLayout<memtrack_mapping>.stride
+            let start = memtrack_load_u64(entry)
+            return start == 0 ? nil : RegionMapping(start: start, bytes: memtrack_load_u64(entry + 8))
+        }
     }
 }

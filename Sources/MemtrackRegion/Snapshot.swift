@@ -187,6 +187,18 @@ public struct RegionGauge: Sendable, Hashable {
     }
 }
 
+/// One private mapping of the shim in the target: where `/proc/PID/pagemap` shows what the profiler costs.
+public struct RegionMapping: Sendable, Hashable {
+    /// Address in the target, and length in bytes.
+    public var start: UInt64
+    public var bytes: UInt64
+
+    public init(start: UInt64, bytes: UInt64) {
+        self.start = start
+        self.bytes = bytes
+    }
+}
+
 /// What the shim lost or could not do, each a count since the start of the image.
 public struct RegionHealth: Sendable, Hashable {
     public var overflowNodes: UInt64 = 0
@@ -207,6 +219,9 @@ public struct RegionHealth: Sendable, Hashable {
     public var verifiedStacks: UInt64 = 0
     public var verifyMismatches: UInt64 = 0
     public var verifySkipped: UInt64 = 0
+    /// Allocations that no counter could be had for: they are in no other figure.
+    public var uncountedAllocations: UInt64 = 0
+    public var uncountedBytes: UInt64 = 0
 
     public init() {}
 }
@@ -259,6 +274,8 @@ public struct RegionSnapshot: Sendable {
     public var privateBytes: UInt64
     /// Address space that the shim reserved in the target, the region included, in bytes.
     public var reservedBytes: UInt64
+    /// The shim's private mappings in the target; at most 128 are listed.
+    public var mappings: [RegionMapping]
 
     public init(identity: RegionIdentity) {
         self.identity = identity
@@ -285,5 +302,6 @@ public struct RegionSnapshot: Sendable {
         regionBytes = 0
         privateBytes = 0
         reservedBytes = 0
+        mappings = []
     }
 }

@@ -35,6 +35,7 @@ struct SnapshotReader {
             min(header.word(\.used_pages), UInt64(pages.mapped)) * UInt64(RegionPages.bytes)
         snapshot.privateBytes = header.word(\.own_private_bytes)
         snapshot.reservedBytes = header.word(\.own_reserved_bytes)
+        snapshot.mappings = header.mappings()
         return snapshot
     }
 

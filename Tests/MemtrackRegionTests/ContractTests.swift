@@ -95,7 +95,8 @@ import Testing
                 ("flush_bytes", \.flush_bytes), ("livemap_root", \.livemap_root),
                 ("livemap_unit", \.livemap_unit), ("livemap_chunk_shift", \.livemap_chunk_shift),
                 ("own_private_bytes", \.own_private_bytes), ("own_reserved_bytes", \.own_reserved_bytes),
-                ("health", \.health),
+                ("health", \.health), ("mapping_next", \.mapping_next), ("reserved1", \.reserved1),
+                ("mappings", \.mappings),
             ])
     }
 
@@ -123,6 +124,10 @@ import Testing
             [("state", \.state), ("value", \.value), ("name", \.name)])
     }
 
+    @Test func mapping() throws {
+        try Self.check(memtrack_mapping.self, "memtrack_mapping", [("start", \.start), ("bytes", \.bytes)])
+    }
+
     @Test func counters() throws {
         try Self.check(
             memtrack_counters.self, "memtrack_counters",
@@ -136,7 +141,7 @@ import Testing
             memtrack_bank.self, "memtrack_bank",
             [
                 ("owner", \.owner), ("flags", \.flags), ("owners", \.owners), ("walks", \.walks),
-                ("full_walks", \.full_walks), ("unflushed_bytes", \.unflushed_bytes),
+                ("full_walks", \.full_walks), ("reserved0", \.reserved0),
                 ("directories", \.directories), ("reserved", \.reserved),
             ])
     }
@@ -154,6 +159,7 @@ import Testing
                 ("lost_markers", \.lost_markers), ("lost_gauges", \.lost_gauges),
                 ("children_lost", \.children_lost), ("verified_stacks", \.verified_stacks),
                 ("verify_mismatches", \.verify_mismatches), ("verify_skipped", \.verify_skipped),
+                ("uncounted_allocations", \.uncounted_allocations), ("uncounted_bytes", \.uncounted_bytes),
                 ("reserved", \.reserved),
             ])
     }

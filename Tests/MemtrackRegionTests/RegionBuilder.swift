@@ -14,6 +14,7 @@ struct RegionBuilder {
         static let moduleNext = 1244, bankNext = 1248, markerPage = 1252, gaugePage = 1256, markerNext = 1260
         static let liveBytes = 1264, peakBytes = 1272, peakMonotonic = 1280, peakEpoch = 1288
         static let flushBytes = 1292, privateBytes = 1312, reservedBytes = 1320, health = 1328
+        static let mappingNext = 1520, mappings = 1528
     }
 
     struct Count {
@@ -44,7 +45,7 @@ struct RegionBuilder {
         bytes = Array(repeating: 0, count: pages * Self.page)
         put(Header.magic, UInt64(0x314b_5254_4d45_4d00))
         put(Header.abiVersion, UInt32(1))
-        put(Header.headerBytes, UInt32(1520))
+        put(Header.headerBytes, UInt32(3576))
         put(Header.fileBytes, UInt64(bytes.count))
         put(Header.usedPages, UInt64(nextPage))
         put(Header.state, UInt32(1))
@@ -134,15 +135,13 @@ struct RegionBuilder {
     }
 
     mutating func addBank(
-        _ index: Int, owner: UInt32 = 0, owners: UInt64 = 0, walks: UInt64 = 0, fullWalks: UInt64 = 0,
-        unflushed: Int64 = 0
+        _ index: Int, owner: UInt32 = 0, owners: UInt64 = 0, walks: UInt64 = 0, fullWalks: UInt64 = 0
     ) {
         let record = chunk(Self.bankDirectory + index * 4, pages: 1)
         put(record, owner)
         put(record + 8, owners)
         put(record + 16, walks)
         put(record + 24, fullWalks)
-        put(record + 32, unflushed)
         bankPages[index] = record
         put(Header.bankNext, max(get(Header.bankNext), UInt32(index + 1)))
     }
