@@ -78,6 +78,17 @@ public final class RegionFile: @unchecked Sendable {
         }
     }
 
+    /// What the shim itself uses in the target. The header alone is read.
+    public func ownMemory() throws(RegionError) -> RegionOwnMemory {
+        try read { (pages) throws(RegionDamage) in
+            let header = pages.header
+            let used = min(header.word(\.used_pages), UInt64(pages.mapped))
+            return RegionOwnMemory(
+                regionBytes: used * UInt64(RegionPages.bytes),
+                reservedBytes: header.word(\.own_reserved_bytes), mappings: header.mappings())
+        }
+    }
+
     /// Runs `body` over the mapping, with the file's size checked and guarded against a change of it.
     private func read<Value>(
         _ body: (RegionPages) throws(RegionDamage) -> Value
@@ -124,6 +135,16 @@ public struct RegionLiveTotals: Sendable, Hashable {
     /// How far both may be from the truth: each thread hands its changes over in steps of that many bytes.
     public var slackBytes: UInt64
     public var threadsSeen: UInt64
+}
+
+/// What the shim itself uses in the target.
+public struct RegionOwnMemory: Sendable, Hashable {
+    /// Pages of the region file in use, all of them resident. In bytes.
+    public var regionBytes: UInt64
+    /// Address space that the shim reserved, the region included, in bytes.
+    public var reservedBytes: UInt64
+    /// Its private memory; `/proc/PID/pagemap` tells how much of it is resident.
+    public var mappings: [RegionMapping]
 }
 
 /// The checks made before anything is mapped.

@@ -22,7 +22,7 @@ public final class RegionCollector {
     private let removesDead: Bool
     private var images: [Image] = []
     private var done: Set<RegionFileName> = []
-    private var perfMaps: [Int32: PerfMap] = [:]
+    private var perfMaps: [Int32: PerfMap?] = [:]
 
     /// Sum of the ended images, as each stood at its end.
     private var ended = ProfileAccumulator()
@@ -113,8 +113,10 @@ public final class RegionCollector {
 
     /// What the runtime of a process says of code it made itself, if it says anything.
     private func perfMap(of pid: Int32) -> PerfMap? {
-        if let known = perfMaps[pid] { return known }
-        guard let map = PerfMap(path: "/tmp/perf-\(pid).map") else { return nil }
+        if case .some(let known) = perfMaps[pid] { return known }
+        perfMaps[pid] = .some(nil)
+        guard let text = InputFile.bytes(of: "/tmp/perf-\(pid).map", limit: 64 << 20) else { return nil }
+        let map = PerfMap(parsing: text)
         perfMaps[pid] = map
         return map
     }
@@ -164,7 +166,7 @@ public final class RegionCollector {
                         identity: snapshot.identity, totals: profile.totals, isAlive: true, figures: known))
                 markers += newMarkers(snapshot, key: key)
                 gauges += snapshot.gauges
-                shim[snapshot.identity.pid] = shimUse(snapshot)
+                shim[snapshot.identity.pid] = shimUse(pid: snapshot.identity.pid, try image.file.ownMemory())
             } catch {
                 problems.append(error.description)
             }
@@ -186,14 +188,11 @@ public final class RegionCollector {
         return uses
     }
 
-    private func shimUse(_ snapshot: RegionSnapshot) -> ShimUse {
-        shimUse(pid: snapshot.identity.pid, snapshot.own)
-    }
-
     private func shimUse(pid: Int32, _ own: RegionOwnMemory) -> ShimUse {
-        let privatePages = procfs.residentBytes(of: pid, ranges: own.mappings)
+        let ranges = own.mappings.map { $0.start..<($0.start + $0.bytes) }
         return ShimUse(
-            resident: own.regionBytes + (privatePages ?? 0), addressSpace: own.reservedBytes)
+            resident: own.regionBytes + (procfs.residentBytes(of: pid, ranges: ranges) ?? 0),
+            addressSpace: own.reservedBytes)
     }
 
     private func newMarkers(_ snapshot: RegionSnapshot, key: UInt64) -> [RegionMarker] {
