@@ -55,12 +55,10 @@ static void append(const char *part, size_t length, void *opaque)
 
 typedef int (*printer)(const char *mangled, int options, demangle_callbackref, void *opaque);
 
-static char *print_bounded(printer print, const char *name)
+static char *print_bounded(printer print, const char *name, int options)
 {
     struct output out = {0};
-    /* libiberty's own limit refuses every name over 1,024 characters; ours is
-     * on the length of the name, see the header. */
-    int options = DMGL_PARAMS | DMGL_ANSI | DMGL_NO_RECURSE_LIMIT;
+    options |= DMGL_PARAMS | DMGL_ANSI;
     if (setjmp(out.give_up) == 0 && print(name, options, append, &out) && out.length)
         return out.text;
     free(out.text);
@@ -72,17 +70,29 @@ static int has_prefix(const char *name, const char *prefix)
     return strncmp(name, prefix, strlen(prefix)) == 0;
 }
 
+/* libiberty's limit on the recursion stays for Rust, whose back references may form a
+ * loop. For C++ it is one on the length, 1,024 characters, which real names pass. */
+static char *demangle_rust(const char *name)
+{
+    return print_bounded(rust_demangle_callback, name, 0);
+}
+
+static char *demangle_cplusplus(const char *name)
+{
+    return print_bounded(cplus_demangle_v3_callback, name, DMGL_NO_RECURSE_LIMIT);
+}
+
 static char *demangle_here(const char *name, size_t length)
 {
     if (has_prefix(name, "_R"))
-        return print_bounded(rust_demangle_callback, name);
+        return demangle_rust(name);
     if (has_prefix(name, "_Z")) {
         /* Rust's legacy scheme is C++'s with a hash as the last part. */
-        char *rust = has_prefix(name, "_ZN") ? print_bounded(rust_demangle_callback, name) : NULL;
-        return rust ? rust : print_bounded(cplus_demangle_v3_callback, name);
+        char *rust = has_prefix(name, "_ZN") ? demangle_rust(name) : NULL;
+        return rust ? rust : demangle_cplusplus(name);
     }
     if (has_prefix(name, "_GLOBAL_"))
-        return print_bounded(cplus_demangle_v3_callback, name);
+        return demangle_cplusplus(name);
     if (has_prefix(name, "_D"))
         return dlang_demangle(name, 0);
     if (has_prefix(name, "$s") || has_prefix(name, "$S") || has_prefix(name, "_$s")

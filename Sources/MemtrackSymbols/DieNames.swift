@@ -2,6 +2,8 @@
 
 internal import CElfutils
 
+private let unnamedType = "{unnamed type}"
+
 /// Names of functions as debug information tells them, demangled or qualified, each worked out once.
 final class DieNames {
     /// By the place in memory of the entry that declares the function: it stays while its Dwarf is open.
@@ -53,7 +55,9 @@ final class DieNames {
 
     private func qualifiedName(of declaration: Dwarf_Die) -> String? {
         guard let own = plainName(of: declaration) else { return nil }
-        let scopes = parents(of: declaration).compactMap(scopeName)
+        var scopes = parents(of: declaration).compactMap(scopeName)
+        // g++ does not name the types of lambdas.
+        if own == "operator()", scopes.last == unnamedType { scopes[scopes.count - 1] = "{lambda}" }
         return (scopes + [own]).joined(separator: "::")
     }
 
@@ -68,7 +72,7 @@ final class DieNames {
                 ? plainName(of: die) : "(anonymous namespace)"
         case DW_TAG_structure_type, DW_TAG_class_type, DW_TAG_union_type, DW_TAG_enumeration_type,
             DW_TAG_interface_type, DW_TAG_module:
-            return plainName(of: die) ?? "{unnamed type}"
+            return plainName(of: die) ?? unnamedType
         case DW_TAG_subprogram:
             return name(of: die).map { $0.hasSuffix(")") ? $0 : $0 + "()" }
         default:
@@ -90,7 +94,9 @@ final class DieNames {
         while parents.count < 64, dwarf_child(&current, &next) == 0 {
             var candidate = next
             guard dwarf_dieoffset(&candidate) <= offset else { return parents }
-            while dwarf_siblingof(&candidate, &next) == 0, dwarf_dieoffset(&next) <= offset { candidate = next }
+            while dwarf_siblingof(&candidate, &next) == 0, dwarf_dieoffset(&next) <= offset {
+                candidate = next
+            }
             guard dwarf_dieoffset(&candidate) < offset else { return parents }
             parents.append(candidate)
             current = candidate

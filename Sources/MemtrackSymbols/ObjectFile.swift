@@ -131,11 +131,14 @@ private func openELF(_ path: String) throws(SymbolError) -> Int32 {
         guard status.st_mode & S_IFMT == S_IFREG else { throw .notRegular(path: path) }
         // e_ident (16 bytes), then e_type: 16 bits in the file's own byte order.
         var head = [UInt8](repeating: 0, count: 18)
-        guard pread(descriptor, &head, head.count, 0) == head.count, head.starts(with: [0x7f, 0x45, 0x4c, 0x46])
+        guard pread(descriptor, &head, head.count, 0) == head.count,
+            head.starts(with: [0x7f, 0x45, 0x4c, 0x46])
         else { throw .notELF(path: path) }
         let isBigEndian = head[5] == UInt8(ELFDATA2MSB)
         let type = isBigEndian ? [head[17], head[16]] : [head[16], head[17]]
-        guard type == [UInt8(ET_EXEC), 0] || type == [UInt8(ET_DYN), 0] else { throw .notLoadable(path: path) }
+        guard type == [UInt8(ET_EXEC), 0] || type == [UInt8(ET_DYN), 0] else {
+            throw .notLoadable(path: path)
+        }
         return descriptor
     } catch {
         close(descriptor)

@@ -18,7 +18,7 @@ public struct PerfMap: Sendable {
         for line in text.split(separator: UInt8(ascii: "\n")) {
             let fields = line.split(separator: UInt8(ascii: " "), maxSplits: 2)
             guard fields.count == 3, let start = hexadecimal(fields[0]), let size = hexadecimal(fields[1]),
-                case let (end, overflow) = start.addingReportingOverflow(size), !overflow
+                case (let end, let overflow) = start.addingReportingOverflow(size), !overflow
             else {
                 skipped += 1
                 continue

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// A path without `.`, empty and `name/..` parts, by its text alone: the compiler's `/a/b/../c.h` is `/a/c.h`.
+/// A path without `.`, empty and `name/..` parts, by its text alone: `/a/b/../c.h` is `/a/c.h`.
 ///
 /// The file may not exist here, so symbolic links cannot be honoured.
 func simplifiedPath(_ path: String) -> String {

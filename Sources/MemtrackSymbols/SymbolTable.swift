@@ -109,7 +109,11 @@ struct SymbolTable {
         var preference = 0
         if isSized { preference += 16 }
         if isFunction { preference += 8 }
-        if binding == UInt8(STB_GLOBAL) { preference += 4 } else if binding == UInt8(STB_WEAK) { preference += 2 }
+        if binding == UInt8(STB_GLOBAL) {
+            preference += 4
+        } else if binding == UInt8(STB_WEAK) {
+            preference += 2
+        }
         if name[0] != CChar(UInt8(ascii: "_")) || name[1] == CChar(UInt8(ascii: "Z")) { preference += 1 }
         return preference
     }

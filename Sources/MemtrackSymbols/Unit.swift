@@ -62,7 +62,9 @@ final class Unit {
     }
 
     /// The calls inlined at an address, innermost first.
-    func inlinedScopes(at address: UInt64, in function: Function) -> [(die: Dwarf_Die, caller: SourceLocation)] {
+    func inlinedScopes(at address: UInt64, in function: Function) -> [(
+        die: Dwarf_Die, caller: SourceLocation
+    )] {
         let scopes = function.scopes ?? InlinedScopes(of: function.die, limit: size)
         function.scopes = scopes
         return scopes.chain(at: address).map { (die: $0, caller: callSite(of: $0)) }
@@ -92,7 +94,9 @@ final class Unit {
         let start = dwarf_dieoffset(&root) &- dwarf_cuoffset(&root)
         var next: Dwarf_Off = 0
         var headerSize = 0
-        guard dwarf_next_unit(dwarf_cu_getdwarf(root.cu), start, &next, &headerSize, nil, nil, nil, nil, nil, nil) == 0,
+        guard
+            dwarf_next_unit(
+                dwarf_cu_getdwarf(root.cu), start, &next, &headerSize, nil, nil, nil, nil, nil, nil) == 0,
             next > start
         else { return 1 << 20 }
         return Int(clamping: next - start)
@@ -130,7 +134,8 @@ final class Unit {
 
     private func callSite(of die: Dwarf_Die) -> SourceLocation {
         var die = die
-        guard let line = number(DW_AT_call_line, of: &die), let file = number(DW_AT_call_file, of: &die) else {
+        guard let line = number(DW_AT_call_line, of: &die), let file = number(DW_AT_call_file, of: &die)
+        else {
             return SourceLocation()
         }
         return SourceLocation(

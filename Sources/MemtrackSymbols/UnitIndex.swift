@@ -47,7 +47,7 @@ final class UnitIndex {
         ranges = IntervalMap(intervals)
     }
 
-    /// Innermost first. The outermost frame's function is nil where the debug information tells only the line.
+    /// Innermost first. The outermost function is nil where the debug information tells only the line.
     func frames(at address: UInt64, symbols: SymbolTable) -> [SourceFrame] {
         let address = address &- bias
         if let index = ranges.value(at: address) {
@@ -69,7 +69,8 @@ final class UnitIndex {
             frames.append(location.frame(function: names.name(of: inlined.die), isInlined: true))
             location = inlined.caller
         }
-        frames.append(location.frame(function: name(of: function, in: unit, symbols: symbols), isInlined: false))
+        frames.append(
+            location.frame(function: name(of: function, in: unit, symbols: symbols), isInlined: false))
         return frames
     }
 

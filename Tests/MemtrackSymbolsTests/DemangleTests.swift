@@ -8,11 +8,15 @@ import Testing
         ("_Z3fooi", "foo(int)"), ("_Z3fooi.constprop.0", "foo(int) [clone .constprop.0]"),
         ("_Z3fooi.cold", "foo(int) [clone .cold]"),
         ("_Z3fooi.isra.0.part.3", "foo(int) [clone .isra.0] [clone .part.3]"),
-        ("_ZN4shop5OrderC4ENSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE",
-            "shop::Order::Order(std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >)"),
+        (
+            "_ZN4shop5OrderC4ENSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE",
+            "shop::Order::Order(std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >)"
+        ),
         ("_ZN4core3fmt5write17h0123456789abcdefE", "core::fmt::write"),
-        ("_ZN60_$LT$alloc..vec..Vec$LT$T$GT$$u20$as$u20$core..ops..Drop$GT$4drop17h0123456789abcdefE",
-            "<alloc::vec::Vec<T> as core::ops::Drop>::drop"),
+        (
+            "_ZN60_$LT$alloc..vec..Vec$LT$T$GT$$u20$as$u20$core..ops..Drop$GT$4drop17h0123456789abcdefE",
+            "<alloc::vec::Vec<T> as core::ops::Drop>::drop"
+        ),
         ("_RNvC5crate3foo", "crate::foo"),
         ("_RINvNtC3std3mem8align_ofjE", "std::mem::align_of::<usize>"),
         ("_D8demangle4testFiZv", "demangle.test(int)"),
@@ -24,7 +28,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "", "main", "malloc", "f", "i", "_", "_start", "_Z", "_R", "_D", "_DYNAMIC", "_Dmain_not", "$s", "_T0",
+        "", "main", "malloc", "f", "i", "_", "_start", "_Z", "_R", "_D", "_DYNAMIC", "_Dmain_not", "$s",
+        "_T0",
         "foo.constprop.0", "_Zdrop", "$sää", "_Z3foo\u{0}i", "@__swiftmacro_", "__libc_start_main",
     ])
     func leavesOtherNamesAlone(name: String) {
@@ -61,7 +66,9 @@ import Testing
         for prefix in ["_Z", "_R", "_D", "$s", "_T0", "_ZN"] {
             for _ in 0..<3_000 {
                 let length = Int.random(in: 0..<40, using: &generator)
-                let rest = (0..<length).map { _ in letters.randomElement(using: &generator).map(String.init) ?? "" }
+                let rest = (0..<length).map { _ in
+                    letters.randomElement(using: &generator).map(String.init) ?? ""
+                }
                 #expect(!demangle(prefix + rest.joined()).isEmpty)
             }
         }

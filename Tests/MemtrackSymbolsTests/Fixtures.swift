@@ -52,7 +52,7 @@ func runCommand(_ command: [String], in directory: String, input: String = "") t
     let name = directory + "/" + UUID().uuidString
     defer { for suffix in [".in", ".out"] { try? FileManager.default.removeItem(atPath: name + suffix) } }
     try input.write(toFile: name + ".in", atomically: false, encoding: .utf8)
-        _ = FileManager.default.createFile(atPath: name + ".out", contents: nil)
+    _ = FileManager.default.createFile(atPath: name + ".out", contents: nil)
     process.standardInput = FileHandle(forReadingAtPath: name + ".in")
     process.standardOutput = FileHandle(forWritingAtPath: name + ".out")
     try process.run()

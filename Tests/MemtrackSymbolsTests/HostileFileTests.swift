@@ -7,7 +7,9 @@ import Testing
 /// Files cut short or full of nonsense give fewer names, or none: never a trap, a hang or an endless answer.
 @Suite(.enabled(if: hasTool("g++") && hasTool("gcc"), "no gcc"))
 struct HostileFileTests {
-    private static func program(_ workshop: Workshop, _ flags: String) throws -> (bytes: [UInt8], text: Range<UInt64>) {
+    private static func program(_ workshop: Workshop, _ flags: String) throws -> (
+        bytes: [UInt8], text: Range<UInt64>
+    ) {
         try workshop.write("c.c", cSource)
         try workshop.run("gcc -O2 \(flags) c.c -o program")
         let file = workshop.path("program")
@@ -53,11 +55,15 @@ struct HostileFileTests {
     }
 
     /// The same, but only in the sections that hold debug information and symbols.
-    @Test(arguments: [".debug_info", ".debug_abbrev", ".debug_line", ".debug_rnglists", ".debug_str", ".symtab"])
+    @Test(arguments: [
+        ".debug_info", ".debug_abbrev", ".debug_line", ".debug_rnglists", ".debug_str", ".symtab",
+    ])
     func damagedSections(section: String) throws {
         let workshop = try Workshop()
         let (bytes, text) = try Self.program(workshop, "-g")
-        let sections = try workshop.run("objdump -h program").split(separator: "\n").map { $0.split(separator: " ") }
+        let sections = try workshop.run("objdump -h program").split(separator: "\n").map {
+            $0.split(separator: " ")
+        }
         var range = 0..<0
         if let row = sections.first(where: { $0.count > 5 && $0[1] == Substring(section) }),
             let size = Int(row[2], radix: 16), let offset = Int(row[5], radix: 16)
@@ -70,7 +76,8 @@ struct HostileFileTests {
         for round in 0..<120 {
             var damaged = bytes
             for _ in 0..<(1 + round / 4) {
-                damaged[Int.random(in: range, using: &generator)] = UInt8.random(in: 0...255, using: &generator)
+                damaged[Int.random(in: range, using: &generator)] = UInt8.random(
+                    in: 0...255, using: &generator)
             }
             try Self.ask(damaged, text, in: workshop)
         }

@@ -11,7 +11,8 @@ import Testing
             Interval(start: 25, end: 28, rank: 2, value: 3), Interval(start: 30, end: 30, rank: 9, value: 4),
         ])
         let expected: [(UInt64, Int?)] = [
-            (9, nil), (10, 1), (19, 1), (20, 2), (24, 2), (25, 3), (27, 3), (28, 2), (29, 2), (30, 1), (99, 1),
+            (9, nil), (10, 1), (19, 1), (20, 2), (24, 2), (25, 3), (27, 3), (28, 2), (29, 2), (30, 1),
+            (99, 1),
             (100, nil), (.max, nil),
         ]
         for (address, value) in expected { #expect(map.value(at: address) == value, "at \(address)") }

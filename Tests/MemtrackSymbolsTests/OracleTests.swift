@@ -4,13 +4,14 @@ import Foundation
 import MemtrackSymbols
 import Testing
 
-/// What we say of hundreds of addresses, against two other readers of the same formats: binutils' addr2line and
-/// LLVM's llvm-symbolizer (which comes with the Swift toolchain).
+/// What we say of hundreds of addresses, against two other readers of the same formats: binutils'
+/// addr2line and LLVM's llvm-symbolizer (which comes with the Swift toolchain).
 ///
 /// An answer must equal one of the two, frame by frame. Neither alone is right: addr2line 2.40 knows no split
 /// DWARF 5, mixes up files 0 and 1 of DWARF 5 line tables, and loses inlined frames of discontiguous
 /// functions; llvm-symbolizer lets the symbol table overrule the debug information.
-@Suite struct OracleTests {
+@Suite(.enabled(if: hasTool("addr2line") && hasTool("llvm-symbolizer"), "no addr2line or llvm-symbolizer"))
+struct OracleTests {
     struct Build: Sendable, CustomTestStringConvertible {
         var compiler: String
         var source: String
@@ -30,15 +31,17 @@ import Testing
         Build("gcc", "c.c", "-O2 -gdwarf-4 -gsplit-dwarf"), Build("gcc", "c.c", "-O2 -g -no-pie"),
         Build("g++", "cpp.cpp", "-O0 -g"), Build("g++", "cpp.cpp", "-O2 -g"),
         Build("g++", "cpp.cpp", "-O2 -gdwarf-4"), Build("g++", "cpp.cpp", "-O2 -g -gsplit-dwarf"),
-        Build("g++", "cpp.cpp", "-O2 -g -flto"), Build("g++", "cpp.cpp", "-O3 -g -ffunction-sections -Wl,--gc-sections"),
+        Build("g++", "cpp.cpp", "-O2 -g -flto"),
+        Build("g++", "cpp.cpp", "-O3 -g -ffunction-sections -Wl,--gc-sections"),
         Build("clang", "c.c", "-O2 -g"), Build("clang", "c.c", "-O2 -gdwarf-4"),
         Build("clang++", "cpp.cpp", "-O0 -g"), Build("clang++", "cpp.cpp", "-O2 -g"),
         Build("clang++", "cpp.cpp", "-O2 -gdwarf-5 -gz"), Build("swiftc", "main.swift", "-g"),
         Build("swiftc", "main.swift", "-O -g"),
-    ].filter { hasTool($0.compiler) }
+    ]
 
     @Test("same answers as addr2line", arguments: builds)
     func sameAnswers(_ build: Build) throws {
+        if !hasTool(build.compiler) { try Test.cancel("no \(build.compiler)") }
         let workshop = try Workshop()
         try workshop.write("c.c", cSource)
         try workshop.write("cpp.cpp", cppSource)
@@ -127,44 +130,54 @@ func addr2line(_ file: String, _ addresses: [UInt64]) throws -> [[OracleFrame]] 
     return result
 }
 
-/// llvm-symbolizer's frames for each address, with linkage names that we demangle (its demangler spaces otherwise).
+/// llvm-symbolizer's frames for each address, with linkage names that we demangle (its own demangler
+/// spaces otherwise).
 func llvmSymbolizer(_ file: String, _ addresses: [UInt64]) throws -> [[OracleFrame]] {
     struct Answer: Decodable {
         struct Symbol: Decodable {
-            var FunctionName: String
-            var FileName: String
-            var Line: Int
+            var function: String
+            var file: String
+            var line: Int
+            enum CodingKeys: String, CodingKey {
+                case function = "FunctionName"
+                case file = "FileName"
+                case line = "Line"
+            }
         }
-        var Symbol: [Symbol]?
+        var symbols: [Symbol]?
+        enum CodingKeys: String, CodingKey { case symbols = "Symbol" }
     }
     let input = addresses.map { "0x" + String($0, radix: 16) }.joined(separator: "\n") + "\n"
     let text = try runCommand(
         ["llvm-symbolizer", "--output-style=JSON", "--no-demangle", "--inlines", "-e", file],
         in: NSTemporaryDirectory(), input: input)
     return try text.split(separator: "\n").map { line in
-        (try JSONDecoder().decode(Answer.self, from: Data(line.utf8)).Symbol ?? []).map {
+        (try JSONDecoder().decode(Answer.self, from: Data(line.utf8)).symbols ?? []).map {
             OracleFrame(
-                function: $0.FunctionName.isEmpty ? nil : $0.FunctionName,
-                file: $0.FileName.isEmpty ? nil : $0.FileName, line: $0.Line > 0 ? $0.Line : nil)
+                function: $0.function.isEmpty ? nil : $0.function,
+                file: $0.file.isEmpty ? nil : $0.file, line: $0.line > 0 ? $0.line : nil)
         }
     }
 }
 
-/// What differs, nil if nothing. Accepted, because ours says more: binutils prints the bare name of a function
-/// that has no linkage name.
+/// What differs, nil if nothing. Accepted, because ours says more: binutils prints the bare name of a
+/// function that has no linkage name.
 func difference(_ ours: [SourceFrame], _ oracle: [OracleFrame], _ names: FunctionNames) -> String? {
     let frames = ours.isEmpty ? [SourceFrame(function: nil)] : ours
     let mine = frames.map { OracleFrame(function: $0.function, file: $0.file, line: $0.line) }
     for (depth, (left, right)) in zip(mine, oracle).enumerated() {
         let same =
             left.line == right.line && samePath(left, right) && names.same(left.function, right.function)
-        if !same { return "frame \(depth) of \(mine.count)/\(oracle.count): \(brief(left)) != \(brief(right))" }
+        if !same {
+            return "frame \(depth) of \(mine.count)/\(oracle.count): \(brief(left)) != \(brief(right))"
+        }
     }
     return mine.count == oracle.count ? nil : "\(mine.count) frames, not \(oracle.count)"
 }
 
 private func brief(_ frame: OracleFrame) -> String {
-    "\((frame.function ?? "?").prefix(70)) \(frame.file?.split(separator: "/").last ?? "?"):\(frame.line ?? 0)"
+    let file = frame.file?.split(separator: "/").last ?? "?"
+    return "\((frame.function ?? "?").prefix(70)) \(file):\(frame.line ?? 0)"
 }
 
 /// Without a line table binutils tells the file's name from the symbol table; we leave that out.

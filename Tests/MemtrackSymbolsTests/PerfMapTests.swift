@@ -34,6 +34,8 @@ import Testing
                 + "11111111111111111 1 wide\n1000 10\n2000 10 good\n3000 1")
         #expect(map.skippedLines == 7)
         #expect(map.name(at: 0x2000) == "good")
-        #expect(PerfMap(parsing: [0xff, 0x20, 0x00, 0x0a, 0x31, 0x20, 0x31, 0x20, 0xff]).name(at: 1) == "\u{fffd}")
+        #expect(
+            PerfMap(parsing: [0xff, 0x20, 0x00, 0x0a, 0x31, 0x20, 0x31, 0x20, 0xff]).name(at: 1) == "\u{fffd}"
+        )
     }
 }
