@@ -368,7 +368,7 @@ private func isCorrupted(_ error: RegionError?) -> Bool {
             ftruncate(descriptor, 4096)
             unlink(path)
             rmdir(directory.path)
-            _ = base.load(fromByteOffset: 4096, as: UInt8.self)
+            #expect(base.load(fromByteOffset: 4096, as: UInt8.self) == 0)
         }
     }
 
