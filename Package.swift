@@ -46,7 +46,12 @@ let package = Package(
             name: "MemtrackRegionTests", dependencies: ["MemtrackRegion", "CMemtrack"], swiftSettings: settings),
         .testTarget(name: "MemtrackSymbolsTests", dependencies: ["MemtrackSymbols"], swiftSettings: settings),
         .testTarget(name: "MemtrackProcfsTests", dependencies: ["MemtrackProcfs"], swiftSettings: settings),
-        .testTarget(name: "MemtrackLaunchTests", dependencies: ["MemtrackLaunch"], swiftSettings: settings),
+        .testTarget(
+            name: "MemtrackLaunchTests", dependencies: ["MemtrackLaunch", "launch-probe"], swiftSettings: settings),
+        // The smallest launcher: what the tests of MemtrackLaunch run, in a process and on a terminal of its own.
+        .executableTarget(
+            name: "launch-probe", dependencies: ["MemtrackLaunch"], path: "Tests/LaunchProbe",
+            swiftSettings: settings),
         .testTarget(name: "MemtrackProfileTests", dependencies: ["MemtrackProfile"], swiftSettings: settings),
         .testTarget(name: "MemtrackReportTests", dependencies: ["MemtrackReport"], swiftSettings: settings),
         .testTarget(name: "EndToEndTests", dependencies: [], swiftSettings: settings),
