@@ -38,7 +38,12 @@ let package = Package(
         .target(
             name: "MemtrackReport", dependencies: ["MemtrackProfile", "MemtrackRegion"], swiftSettings: settings),
         .target(
-            name: "MemtrackSession", dependencies: ["MemtrackReport", "MemtrackLaunch"], swiftSettings: settings),
+            name: "MemtrackSession",
+            dependencies: [
+                "MemtrackReport", "MemtrackLaunch", "MemtrackProcfs", "MemtrackProfile", "MemtrackRegion",
+                "MemtrackSymbols",
+            ],
+            swiftSettings: settings),
         .executableTarget(
             name: "memtrack-preload", dependencies: ["MemtrackSession", argumentParser], swiftSettings: settings),
         .executableTarget(
@@ -49,7 +54,12 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(name: "MemtrackSymbolsTests", dependencies: ["MemtrackSymbols"], swiftSettings: settings),
         .testTarget(name: "MemtrackProcfsTests", dependencies: ["MemtrackProcfs"], swiftSettings: settings),
-        .testTarget(name: "MemtrackLaunchTests", dependencies: ["MemtrackLaunch"], swiftSettings: settings),
+        .testTarget(
+            name: "MemtrackLaunchTests", dependencies: ["MemtrackLaunch", "launch-probe"], swiftSettings: settings),
+        // The smallest launcher: what the tests of MemtrackLaunch run, in a process and on a terminal of its own.
+        .executableTarget(
+            name: "launch-probe", dependencies: ["MemtrackLaunch"], path: "Tests/LaunchProbe",
+            swiftSettings: settings),
         .testTarget(
             name: "MemtrackProfileTests", dependencies: ["MemtrackProfile", "MemtrackRegion", "MemtrackSymbols"],
             swiftSettings: settings),
