@@ -389,7 +389,9 @@ uint32_t memtrack_region_take(uint32_t pages)
     }
     if (reserved)
         return (uint32_t)first;
-    MEMTRACK_ADD(&header->used_pages, -(uint64_t)pages); /* may leave a hole in a race: harmless */
+    /* Given back only if nobody has taken pages since; else they stay a hole. */
+    uint64_t expected = first + pages;
+    __atomic_compare_exchange_n(&header->used_pages, &expected, first, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
     MEMTRACK_STORE(&memtrack_rt.region_backoff, MEMTRACK_BACKOFF);
     MEMTRACK_ADD(&header->health.region_refusals, 1);
     return 0;

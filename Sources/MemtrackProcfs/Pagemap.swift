@@ -19,7 +19,7 @@ extension Procfs {
             while page < end {
                 let wanted = min(Int(end - page), words.count)
                 let got = words.withUnsafeMutableBytes {
-                    pread(descriptor, $0.baseAddress, wanted * 8, off_t(bitPattern: page &* 8))
+                    pread(descriptor, $0.baseAddress, wanted * 8, off_t(bitPattern: UInt(page &* 8)))
                 }
                 guard got >= 8 else { break }
                 for word in words.prefix(got / 8) where word >> 63 == 1 { pages += 1 }

@@ -52,4 +52,9 @@ public final class OutputFile {
             }
         }
     }
+
+    /// A line for the user, on standard error; if that is closed, for nobody.
+    public static func complain(_ line: String) {
+        try? OutputFile(descriptor: 2, name: "standard error").write(line)
+    }
 }

@@ -47,3 +47,14 @@ public struct Screen {
     public func show(_ text: String) { try? file.write(text) }
     public func show(_ bytes: [UInt8]) { try? file.write(bytes) }
 }
+
+/// Environment variables of this process that decide how a screen looks.
+public enum Variables {
+    public static var current: [String: String] {
+        var result: [String: String] = [:]
+        for name in ["NO_COLOR", "TERM", "COLUMNS"] {
+            if let value = getenv(name) { result[name] = String(cString: value) }
+        }
+        return result
+    }
+}

@@ -88,7 +88,7 @@ static inline uint32_t memtrack_size_class(uint64_t size)
     if (size < 4)
         return (uint32_t)size;
     uint32_t log2 = 63u - (uint32_t)__builtin_clzll(size);
-    if (log2 > 47)
+    if (log2 > 48)
         return MEMTRACK_CLASSES - 1;
     return ((log2 - 1) << 2) | (uint32_t)((size >> (log2 - 2)) & 3);
 }
@@ -106,8 +106,8 @@ static inline uint64_t memtrack_class_minimum(uint32_t size_class)
  * id = kind * MEMTRACK_CLASSES + size class. All other ids are numbered from
  * header.cell_base (MEMTRACK_FIRST_CELL, or in a forked child the parent's next
  * id), so that a child tells its own blocks from those it inherited.
- * The COUNTER INDEX of a cell is its id if built in, else
- * id - cell_base + MEMTRACK_FIRST_CELL. */
+ * The record of cell `id` is number id - cell_base of the cell table. The COUNTER INDEX of a cell is its id if
+ * built in, else id - cell_base + MEMTRACK_FIRST_CELL; counters end at index 524,287. */
 enum memtrack_cell_kind {
     MEMTRACK_KIND_NONE = 0,
     MEMTRACK_KIND_OVERFLOW = 1,  /* a table was full: site unknown, class exact      */
@@ -311,7 +311,7 @@ struct memtrack_header {
     uint32_t cell_base;           /* first own cell id                                     */
     uint32_t cell_next;           /* next own cell id                                      */
     uint32_t module_next;         /* next module index (first is 1)                        */
-    uint32_t bank_next;           /* banks made so far                                     */
+    uint32_t bank_next;           /* bank indexes handed out so far, bank 0 included        */
     uint32_t marker_page;         /* page index or 0 */
     uint32_t gauge_page;          /* page index or 0 */
     uint32_t marker_next;         /* markers set so far */
@@ -320,7 +320,7 @@ struct memtrack_header {
     int64_t live_bytes;           /* without the unflushed parts of the banks              */
     int64_t peak_bytes;           /* highest value that live_bytes has had                 */
     uint64_t peak_monotonic_ns;   /* when, CLOCK_MONOTONIC_COARSE                          */
-    uint32_t peak_epoch;          /* goes up with every new peak                           */
+    uint32_t peak_epoch;          /* goes up with every new peak; 0: none yet, the present is the peak */
     uint32_t flush_bytes;         /* MEMTRACK_FLUSH_BYTES: the slack of peak_bytes for each thread
                                      of a multi-threaded process; it is 0 with one thread */
 

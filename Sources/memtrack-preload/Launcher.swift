@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+import Glibc
+import MemtrackLaunch
+import MemtrackProfile
+import MemtrackRegion
+import MemtrackReport
+import MemtrackSession
+
+/// What the command line asked for.
+struct LaunchPlan {
+    var monitor = Monitor.Options()
+    var wrappers = WrapperMatcher()
+    /// Environment of the library.
+    var settings: [(name: String, value: String)] = []
+    var countsObjects = true
+    var reportPath: String?
+}
+
+/// Starts the target with the library in it, and hands it to a monitor. Whatever is missing on the way, the
+/// target runs if it can: with fewer figures, and a line that says why.
+struct Launcher {
+    let plan: LaunchPlan
+    /// PROGRAM and its arguments, as text.
+    let words: [String]
+
+    /// Does not return: ends as the target ended.
+    func run() -> Never {
+        let environment = Environment.current()
+        var notes: [String] = []
+        do throws(LaunchError) {
+            // The last words as bytes: an argument need not be UTF-8.
+            let arguments = Array(rawArguments().suffix(words.count))
+            let inspection = try TargetInspector(environment: environment).inspect(arguments[0])
+            var directory: SessionDirectory?
+            var targetEnvironment = environment
+            if plan.countsObjects {
+                for warning in inspection.warnings { warn(warning.description, &notes) }
+                if inspection.canPreload { directory = makeSession(&notes) }
+                if let session = directory {
+                    do {
+                        targetEnvironment = try preloading(environment, session)
+                    } catch {
+                        warn("\(error); only procfs figures are shown", &notes)
+                        _ = try? session.removeSelf()
+                        directory = nil
+                    }
+                }
+            }
+            let screen = makeScreen()
+            var options = TargetProcess.Options()
+            options.announcesLauncher = directory != nil
+            let process: TargetProcess
+            do throws(LaunchError) {
+                process = try TargetProcess(
+                    path: inspection.path, arguments: arguments, environment: targetEnvironment,
+                    options: options)
+            } catch {
+                _ = try? directory?.removeSelf()
+                throw error
+            }
+            // The target has its own disposition already; a report that nobody reads must not kill us.
+            signal(SIGPIPE, SIG_IGN)
+            let monitor = Monitor(
+                process: process, program: baseName(inspection.path), commandLine: words, directory: directory,
+                wrappers: plan.wrappers, options: plan.monitor, screen: screen, notes: notes, complain: say)
+            process.finish(with: try monitor.run())
+        } catch {
+            say("\(error)")
+            exit(error.exitCode)
+        }
+    }
+
+    private func makeSession(_ notes: inout [String]) -> SessionDirectory? {
+        do {
+            return try SessionDirectory.create(
+                launcherPID: getpid(), monotonicNanoseconds: Clocks.monotonicNanoseconds)
+        } catch {
+            warn("\(error); only procfs figures are shown", &notes)
+            return nil
+        }
+    }
+
+    private func preloading(_ environment: Environment, _ session: SessionDirectory) throws -> Environment {
+        let library = try PreloadLibrary.locate(
+            executable: PreloadLibrary.ownExecutable,
+            override: environment["MEMTRACK_PRELOAD_LIBRARY"]?.description)
+        return try PreloadEnvironment.prepare(
+            environment, library: library, settings: plan.settings + [("MEMTRACK_SESSION", session.path)],
+            link: PreloadEnvironment.symbolicLink(in: session.path))
+    }
+
+    private func makeScreen() -> Screen {
+        let variables = Variables.current
+        guard let path = plan.reportPath else { return .standardError(environment: variables) }
+        do throws(SessionError) {
+            return try .file(path)
+        } catch {
+            say("warning: \(error)")
+            return .standardError(environment: variables)
+        }
+    }
+
+    private func warn(_ text: String, _ notes: inout [String]) {
+        say("warning: \(text)")
+        notes.append(text)
+    }
+
+    private func say(_ text: String) {
+        OutputFile.complain("memtrack-preload: \(Escape.text(text))\n")
+    }
+
+    private func baseName(_ path: RawString) -> String { Frame.baseName(path.description) }
+}

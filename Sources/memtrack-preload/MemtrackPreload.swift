@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+import ArgumentParser
+import MemtrackProfile
+
+/// The command line of the launcher. What it does is in `Launcher`.
+@main
+struct MemtrackPreload: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "memtrack-preload",
+        abstract: "Run an unmodified program and see what its memory is.",
+        usage: "memtrack-preload [OPTIONS] PROGRAM [ARGS...]",
+        discussion: """
+            Counts every allocation of PROGRAM and its children by call stack and size, and shows the \
+            call sites beside what the kernel says of the process: every --interval seconds, and when it has \
+            ended, however it ends. Reports go to standard error; PROGRAM's own input, output, signals and exit \
+            status are as without us.
+
+            EXAMPLES:
+              memtrack-preload ./bot                        a checkpoint every 30 seconds
+              memtrack-preload -i 5 -l 20 ./bot --verbose   every 5 seconds, 20 rows
+              memtrack-preload --sort growth ./server       what has grown since the last one
+              memtrack-preload --json out.json -q make -j2  the whole build, for a script
+              memtrack-preload --no-objects ./static        procfs figures alone
+            """,
+        version: "memtrack-preload 0.1.0")
+
+    @Option(name: .shortAndLong, help: "Seconds between checkpoints; 0 for none. Fractions are allowed.")
+    var interval: String = "30"
+
+    @Option(name: [.customShort("l"), .long], help: "Rows of each table.")
+    var objectLimit: Int = 10
+
+    @Flag(name: .shortAndLong, help: "Accepted for the table of object types, which is yet to come.")
+    var objects = false
+
+    @Flag(help: "Preload nothing: show procfs figures alone.")
+    var noObjects = false
+
+    @Option(help: "Order of the sites: live, count, allocated, growth or peak.")
+    var sort: String = "live"
+
+    @Option(help: "Show only sites whose function or module matches REGEX.")
+    var filter: String?
+
+    @Option(help: "Take functions that match REGEX for allocation wrappers too; the site is their caller.")
+    var allocFn: [String] = []
+
+    @Option(help: "Most frames kept for a stack, 1 to 256; 1 is the call site alone.")
+    var stackDepth: Int = 64
+
+    @Option(help: "How stacks are taken: rules (fast) or libunwind (slow, for comparison).")
+    var unwinder: String = "rules"
+
+    @Flag(help: "Check every stack against libunwind: slow, for those who doubt.")
+    var verifyStacks = false
+
+    @Flag(help: "Count PROGRAM alone, not its children.")
+    var noChildren = false
+
+    @Option(help: "Write the reports to FILE instead of standard error.")
+    var report: String?
+
+    @Option(help: "Write the final report to FILE as JSON.")
+    var json: String?
+
+    @Option(help: "Directory of the history files.")
+    var historyDir: String = "data/memory_diagnostics"
+
+    @Flag(help: "Write no history files.")
+    var noHistory = false
+
+    @Flag(name: .shortAndLong, help: "Print no reports.")
+    var quiet = false
+
+    @Argument(parsing: .captureForPassthrough, help: "The program and its arguments.")
+    var command: [String] = []
+
+    mutating func run() throws {
+        try refuseLeadingOption()
+        if command.first == "--" { command.removeFirst() }
+        guard !command.isEmpty else {
+            throw ValidationError("no PROGRAM given; try: memtrack-preload ./program")
+        }
+        let plan = try plan()
+        Launcher(plan: plan, words: command).run()
+    }
+
+    /// `captureForPassthrough` takes an option that is not known, and `--help`, for the program.
+    private func refuseLeadingOption() throws {
+        guard let first = command.first, first.hasPrefix("-"), first != "--" else { return }
+        switch first {
+        case "--help", "-h", "-help": throw CleanExit.helpRequest(self)
+        case "--version": throw CleanExit.message(Self.configuration.version)
+        default:
+            throw ValidationError(
+                "unknown option '\(first)'; for a program of that name write: memtrack-preload -- \(first)")
+        }
+    }
+
+    private func plan() throws -> LaunchPlan {
+        var plan = LaunchPlan()
+        guard let seconds = Double(interval), seconds >= 0, seconds <= 1e9, seconds == 0 || seconds >= 0.01 else {
+            throw ValidationError(
+                "'\(interval)' is no interval; give seconds, such as 5 or 0.5 (at least 0.01), or 0 for none")
+        }
+        plan.monitor.interval = seconds
+        guard objectLimit >= 0 else { throw ValidationError("--object-limit must be 0 or more") }
+        plan.monitor.rows = min(objectLimit, 100_000)
+        guard let order = SiteOrder(rawValue: sort) else {
+            let known = SiteOrder.allCases.map(\.rawValue).joined(separator: ", ")
+            throw ValidationError("'\(sort)' is no order; one of: \(known)")
+        }
+        plan.monitor.order = order
+        do {
+            plan.monitor.filter = try filter.map { try SiteFilter($0) }
+            plan.wrappers = WrapperMatcher(
+                userPatterns: try allocFn.map { try TextPattern($0, option: "--alloc-fn") })
+        } catch {
+            throw ValidationError("\(error)")
+        }
+        guard (1...256).contains(stackDepth) else { throw ValidationError("--stack-depth is 1 to 256") }
+        guard unwinder == "rules" || unwinder == "libunwind" else {
+            throw ValidationError("--unwinder is rules or libunwind, not '\(unwinder)'")
+        }
+        plan.settings = [
+            ("MEMTRACK_STACK_DEPTH", String(stackDepth)), ("MEMTRACK_UNWINDER", unwinder),
+            ("MEMTRACK_VERIFY_STACKS", verifyStacks ? "1" : "0"), ("MEMTRACK_CHILDREN", noChildren ? "0" : "1"),
+        ]
+        plan.countsObjects = !noObjects
+        plan.monitor.isQuiet = quiet
+        plan.monitor.historyDirectory = noHistory ? nil : historyDir
+        plan.monitor.jsonPath = json
+        plan.reportPath = report
+        return plan
+    }
+}
