@@ -6,9 +6,12 @@ internal import MemtrackRegion
 /// The session keeps one for the processes that have ended, so that their regions can be removed. All
 /// profiles added must come from one `ProfileBuilder`: their ids are then names of the same stacks.
 public struct ProfileAccumulator: Sendable {
-    private var stacks: [StackID: Counters] = [:]
-    /// Keyed by site << 8 | size class; there are fewer than 256 classes.
-    private var classes: [UInt64: Counters] = [:]
+    /// Counters by stack, and where a stack's are: place + 1, indexed by stack id, 0 for none.
+    private var stackCounters: [Counters] = []
+    private var stackPlaces: [UInt32] = []
+    /// The same by site << 8 | size class; there are fewer than 256 classes.
+    private var classCounters: [Counters] = []
+    private var classPlaces: [UInt64: UInt32] = [:]
     private var table = StackTable()
     private var shim = ShimFigures()
     private var slackBytes: UInt64 = 0
@@ -17,16 +20,15 @@ public struct ProfileAccumulator: Sendable {
     public init() {}
 
     init(capacity: Int) {
-        stacks.reserveCapacity(capacity)
-        classes.reserveCapacity(capacity / 2)
+        stackCounters.reserveCapacity(capacity)
     }
 
     public mutating func add(_ profile: Profile) {
         adopt(profile.table)
         for site in profile.sites {
-            for share in site.stacks { stacks[share.stack, default: Counters()] += share.counters }
+            for share in site.stacks { add(stack: share.stack, share.counters) }
             for share in site.sizeClasses {
-                classes[Self.key(site.id, share.sizeClass), default: Counters()] += share.counters
+                add(site: site.id, sizeClass: share.sizeClass, share.counters)
             }
         }
         shim += profile.shim
@@ -43,39 +45,76 @@ public struct ProfileAccumulator: Sendable {
             slackBytes: slackBytes,
             monotonicNanoseconds: peakMoments.count == 1 ? peakMoments[0] : nil,
             processes: peakMoments.count)
-
-        var places: [FrameID: Int] = [:]
-        for (stack, counters) in stacks.sorted(by: { $0.key < $1.key }) {
-            let id = table.siteFrame(of: stack)
-            let place: Int
-            if let known = places[id] {
-                place = known
-            } else {
-                place = result.sites.count
-                places[id] = place
-                result.sites.append(
-                    Site(id: id, frame: table.frame(id), counters: Counters(), stacks: [], sizeClasses: []))
-            }
-            result.sites[place].counters += counters
-            result.sites[place].stacks.append(StackShare(stack: stack, counters: counters))
-            result.totals += counters
-        }
-        var byClass: [UInt32: Counters] = [:]
-        for (key, counters) in classes.sorted(by: { $0.key < $1.key }) {
-            let sizeClass = UInt32(key & 0xff)
-            guard let place = places[FrameID(key >> 8)] else { continue }
-            result.sites[place].sizeClasses.append(SizeClassShare(sizeClass: sizeClass, counters: counters))
-            byClass[sizeClass, default: Counters()] += counters
-        }
-        result.sizeClasses = byClass.map { SizeClassShare(sizeClass: $0.key, counters: $0.value) }
-            .sorted { $0.sizeClass < $1.sizeClass }
+        let places = makeSites(&result)
+        makeSizeClasses(&result, places: places)
         result.sites = SiteOrder.live.sorted(result.sites)
         return result
     }
 
-    mutating func add(stack: StackID, site: FrameID, sizeClass: UInt32, counters: Counters) {
-        stacks[stack, default: Counters()] += counters
-        classes[Self.key(site, sizeClass), default: Counters()] += counters
+    /// Books each stack on its site. The result is each frame's place among the sites plus one, 0 for none.
+    private func makeSites(_ result: inout Profile) -> [UInt32] {
+        var places = [UInt32](repeating: 0, count: table.frames.count)
+        for (index, place) in stackPlaces.enumerated() where place > 0 {
+            let stack = StackID(index)
+            let id = table.siteFrame(of: stack)
+            if places[Int(id)] == 0 {
+                result.sites.append(Site(id: id, frame: table.frame(id), counters: Counters()))
+                places[Int(id)] = UInt32(result.sites.count)
+            }
+            let counters = stackCounters[Int(place) - 1]
+            let site = Int(places[Int(id)]) - 1
+            result.sites[site].counters += counters
+            result.sites[site].stacks.append(StackShare(stack: stack, counters: counters))
+            result.totals += counters
+        }
+        return places
+    }
+
+    private func makeSizeClasses(_ result: inout Profile, places: [UInt32]) {
+        var sums = [Counters](repeating: Counters(), count: 256)
+        var used = [Bool](repeating: false, count: 256)
+        // Sorting keys alone is much cheaper than sorting counters.
+        for key in classPlaces.keys.sorted() {
+            guard let place = classPlaces[key] else { continue }
+            let counters = classCounters[Int(place)]
+            let sizeClass = Int(key & 0xff)
+            let site = Int(places[Int(key >> 8)]) - 1
+            if site >= 0 {
+                result.sites[site].sizeClasses.append(
+                    SizeClassShare(sizeClass: UInt32(sizeClass), counters: counters))
+            }
+            sums[sizeClass] += counters
+            used[sizeClass] = true
+        }
+        result.sizeClasses = sums.indices.filter { used[$0] }.map {
+            SizeClassShare(sizeClass: UInt32($0), counters: sums[$0])
+        }
+    }
+
+    mutating func add(stack: StackID, _ counters: Counters) {
+        let index = Int(stack)
+        if index >= stackPlaces.count {
+            let count = max(index, table.count) + 1 - stackPlaces.count
+            stackPlaces.append(contentsOf: repeatElement(0, count: count))
+        }
+        if stackPlaces[index] == 0 {
+            stackCounters.append(counters)
+            stackPlaces[index] = UInt32(stackCounters.count)
+        } else {
+            stackCounters[Int(stackPlaces[index]) - 1] += counters
+        }
+    }
+
+    mutating func add(site: FrameID, sizeClass: UInt32, _ counters: Counters) {
+        let key = UInt64(site) << 8 | UInt64(sizeClass & 0xff)
+        let next = UInt32(classCounters.count)
+        let place = classPlaces[key, default: next]
+        if place == next {
+            classPlaces[key] = next
+            classCounters.append(counters)
+        } else {
+            classCounters[Int(place)] += counters
+        }
     }
 
     /// Takes over the table and the figures of one region, without its cells.
@@ -89,9 +128,5 @@ public struct ProfileAccumulator: Sendable {
     /// Tables only grow, so the longer of two is the newer one.
     private mutating func adopt(_ other: StackTable) {
         if other.count >= table.count && other.frames.count >= table.frames.count { table = other }
-    }
-
-    private static func key(_ site: FrameID, _ sizeClass: UInt32) -> UInt64 {
-        UInt64(site) << 8 | UInt64(sizeClass & 0xff)
     }
 }

@@ -182,9 +182,9 @@ public final class ProfileBuilder {
             } else {
                 stack = builtIn[cell.kind] ?? 0
             }
+            accumulator.add(stack: stack, cell.counters)
             accumulator.add(
-                stack: stack, site: table.siteFrame(of: stack), sizeClass: cell.sizeClass,
-                counters: cell.counters)
+                site: table.siteFrame(of: stack), sizeClass: cell.sizeClass, cell.counters)
         }
         var shim = ShimFigures()
         shim.health = snapshot.health

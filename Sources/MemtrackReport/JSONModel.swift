@@ -11,9 +11,8 @@ struct OrNull<Value: Encodable>: Encodable {
     var wrappedValue: Value?
 
     // Written out, memberwise initializers of the types that use it take the plain optional.
-    // swift-format-ignore: UseSynthesizedInitializer
-    init(wrappedValue: Value?) {
-        self.wrappedValue = wrappedValue
+    init(wrappedValue value: Value?) {
+        wrappedValue = value
     }
 
     func encode(to encoder: any Encoder) throws {

@@ -23,7 +23,7 @@ struct Table {
     var textTitle: String
     var rows: [Row] = []
     /// Room that the text should have before columns are dropped for it.
-    var textMinimum: (Layout) -> Int = { max(14, min(44, $0.width / 3)) }
+    var textMinimum: (Layout) -> Int = { max(14, min(44, $0.width * 2 / 5)) }
 
     private static let margin = 2
     private static let gap = 2

