@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * unwind_fixture_asm.S - frames that no compiler makes, but that call frame information can describe.
- * Each is void f(void (*body)(int), int argument): it calls body(argument) from within such a frame.
+ * Each but the last is void f(void (*body)(int), int argument): it calls body(argument) from within such a
+ * frame.
  */
     .text
     .globl fixture_asm_begin, fixture_asm_end
@@ -110,5 +111,19 @@ fixture_asm_expressions:
     .size fixture_asm_expressions, . - fixture_asm_expressions
 
 fixture_asm_end:
+
+/* void f(void): faults at its first byte; the byte before belongs to a function with another CFA. */
+    .globl fixture_asm_fault
+    .type fixture_asm_fault, @function
+    .cfi_startproc
+    .cfi_def_cfa_offset 64
+    nop
+    .cfi_endproc
+fixture_asm_fault:
+    .cfi_startproc
+    ud2
+    ret
+    .cfi_endproc
+    .size fixture_asm_fault, . - fixture_asm_fault
 
     .section .note.GNU-stack, "", @progbits

@@ -6,8 +6,9 @@
  *
  * MODEL. The .eh_frame_hdr and .eh_frame of a file are copied to a block of exactly their size, which is also
  * the object's extent, so that AddressSanitizer sees a read outside. Each round damages 1 to 8 bytes, mostly
- * in one record, sometimes in the header or the table, decodes rules and steps cursors at pcs near the damage,
- * and mends it. Every 64th round works on a truncated copy. The stack that cursors walk is made of noise.
+ * in one record, sometimes in the header or the table, decodes rules and steps cursors at pcs near the
+ * damage, and mends it. Every 64th round works on a truncated copy. The stack that cursors walk is made of
+ * noise.
  */
 #include <stdlib.h>
 

@@ -26,6 +26,9 @@ void fixture_asm_cfa_in_rbx(void (*body)(int), int argument);
 void fixture_asm_return_in_r12(void (*body)(int), int argument);
 void fixture_asm_expressions(void (*body)(int), int argument);
 
+/* Its first instruction is a ud2: a signal frame whose exact address matters. */
+void fixture_asm_fault(void);
+
 #ifdef __cplusplus
 }
 #endif
