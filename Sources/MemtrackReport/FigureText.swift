@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// Figures as text. Sizes are in powers of 1024, counts are exact.
-enum FigureText {
+public enum FigureText {
     /// What stands for "nothing" in a column of figures.
     static let nothing = "·"
 
@@ -10,7 +10,7 @@ enum FigureText {
         (value < 0 ? "-" : "") + bytes(value.magnitude)
     }
 
-    static func bytes(_ value: UInt64) -> String {
+    public static func bytes(_ value: UInt64) -> String {
         if value < 1024 { return "\(value) B" }
         let units = ["KB", "MB", "GB", "TB", "PB", "EB"]
         var scaled = Double(value) / 1024

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-public import FoundationEssentials
 
 /// One region, as `memtrack list` shows it.
 public struct RegionListEntry: Sendable, Codable {

@@ -54,7 +54,8 @@ public final class Monitor {
         self.options = options
         self.screen = screen
         self.complain = complain
-        symbols = SymbolSource(wrappers: wrappers)
+        let symbols = SymbolSource(wrappers: wrappers)
+        self.symbols = symbols
         collector = directory.map {
             RegionCollector(directory: $0, builder: symbols.builder, removesDead: true)
         }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import Glibc
 internal import MemtrackProcfs
-public import MemtrackRegion
+internal import MemtrackRegion
 public import MemtrackReport
 
 /// All regions of the calling user, in the bases and in the sessions of launchers.

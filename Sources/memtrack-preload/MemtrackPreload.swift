@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import ArgumentParser
 import MemtrackProfile
+import MemtrackSession
 
 /// The command line of the launcher. What it does is in `Launcher`.
 @main

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import FoundationEssentials
+
+/// The table of `memtrack list`.
+public enum RegionListText {
+    public static func render(_ entries: [RegionListEntry], layout: Layout) -> String {
+        guard !entries.isEmpty else {
+            return "No regions. Start a program with: memtrack-preload PROGRAM\n"
+        }
+        var lines = TextLines(layout)
+        var table = Table(
+            columns: [
+                .init(title: "PID", dropOrder: 0), .init(title: "state", dropOrder: 1),
+                .init(title: "live", dropOrder: 2), .init(title: "allocations", dropOrder: 3),
+                .init(title: "region", dropOrder: 4),
+            ],
+            textTitle: "program")
+        for entry in entries {
+            let state = entry.problem != nil ? "unreadable" : entry.isAlive ? "running" : "ended"
+            let tone: Tone = entry.isAlive ? .plain : .dim
+            let words = entry.arguments.isEmpty ? [entry.program] : entry.arguments
+            let program = entry.problem ?? words.joined(separator: " ")
+            let cells = [
+                Span(String(entry.pid), tone), Span(state, tone),
+                Span(FigureText.bytes(entry.liveBytes), tone),
+                Span(FigureText.count(entry.allocations), tone),
+                Span(FigureText.bytes(entry.residentBytes), tone),
+            ]
+            let text = Escape.text(program)
+            table.rows.append(
+                Table.Row(
+                    cells: cells,
+                    text: { room in [Span(DisplayWidth.truncateMiddle(text, to: room), tone)] }))
+        }
+        table.write(to: &lines)
+        lines.blank()
+        lines.paragraph(
+            "memtrack report --pid N shows one; memtrack clean removes those that have ended.", mark: "  ",
+            tone: .dim)
+        return lines.text
+    }
+
+    public static func json(_ entries: [RegionListEntry]) throws(ReportError) -> String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
+        do {
+            return String(decoding: try encoder.encode(entries), as: UTF8.self) + "\n"
+        } catch {
+            throw .encoding(reason: "\(error)")
+        }
+    }
+}
