@@ -126,9 +126,9 @@ static void walk_rules(const struct memtrack_cursor *start, struct walk *out)
     }
 }
 
-/* While stepping, a walk may stop early where a compiler's CFI is not true to every instruction: at the end of
- * a realigned function, and in libgcc while it overwrites registers saved on the stack. Both sides must then
- * have come equally far, but where nothing describes the last frame, libunwind goes on guessing. */
+/* While stepping, a walk may stop early where a compiler's CFI is not true to every instruction: at the end
+ * of a realigned function, and in libgcc while it overwrites registers saved on the stack. Both sides must
+ * then have come equally far, but where nothing describes the last frame, libunwind goes on guessing. */
 static void compare(const char *where, const char *what, const struct walk *ours, const struct walk *theirs)
 {
     bool guesses = stepping && ours->end == MEMTRACK_STEP_NO_CFI && theirs->length > ours->length;
