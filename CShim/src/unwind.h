@@ -17,7 +17,7 @@
  *   link with -z now, so that calling it does not enter the lazy binder). CFI is treated as hostile:
  *   what is malformed, too deep or outside the object gives MEMTRACK_RULE_FULL and then
  *   MEMTRACK_STEP_FAILED, never a guess. The target's stack is only read through the caller's callback.
- *   Stack needed: about 1.5 KB for a decode, 2.5 KB for a step.
+ *   Stack needed: about 2 KB.
  *
  *   x86-64 only. On another machine every pc has "no rule" and every step "no CFI".
  */
@@ -29,12 +29,12 @@
 #include <stdint.h>
 
 enum memtrack_rule_kind {
-    MEMTRACK_RULE_NONE = 0,  /* no CFI for this pc                                            */
-    MEMTRACK_RULE_RSP,       /* CFA = rsp + cfa_offset                                         */
-    MEMTRACK_RULE_RBP,       /* CFA = rbp + cfa_offset                                         */
-    MEMTRACK_RULE_RBP_DEREF, /* CFA = *(uint64_t *)(rbp + cfa_offset): realigned stacks        */
-    MEMTRACK_RULE_END,       /* outermost frame: the return address is undefined               */
-    MEMTRACK_RULE_FULL       /* only memtrack_cursor_step can tell (or that it cannot be told) */
+    MEMTRACK_RULE_NONE = 0,  /* no CFI for this pc                                                */
+    MEMTRACK_RULE_RSP,       /* CFA = rsp + cfa_offset                                            */
+    MEMTRACK_RULE_RBP,       /* CFA = rbp + cfa_offset                                            */
+    MEMTRACK_RULE_RBP_DEREF, /* CFA = *(uint64_t *)(rbp + cfa_offset): realigned stacks           */
+    MEMTRACK_RULE_END,       /* outermost frame: no return address, or returned into at its start */
+    MEMTRACK_RULE_FULL       /* only memtrack_cursor_step can tell (or that it cannot be told)    */
 };
 
 #define MEMTRACK_RULE_RBP_AT_CFA 1 /* the caller's rbp is saved at CFA + rbp_offset */

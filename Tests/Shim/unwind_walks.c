@@ -126,9 +126,13 @@ static void walk_rules(const struct memtrack_cursor *start, struct walk *out)
     }
 }
 
+/* While stepping, a walk may stop early where a compiler's CFI is not true to every instruction: at the end
+ * of a realigned function, and in libgcc while it overwrites registers saved on the stack. Both sides must
+ * then have come equally far, but where nothing describes the last frame, libunwind goes on guessing. */
 static void compare(const char *where, const char *what, const struct walk *ours, const struct walk *theirs)
 {
-    bool good = ours->length == theirs->length && (stepping || ours->end == MEMTRACK_STEP_END);
+    bool guesses = stepping && ours->end == MEMTRACK_STEP_NO_CFI && theirs->length > ours->length;
+    bool good = (guesses || ours->length == theirs->length) && (stepping || ours->end == MEMTRACK_STEP_END);
     dead_ends += ours->end != MEMTRACK_STEP_END;
     for (int i = 1; good && i < ours->length; i++)
         good = ours->ip[i] == theirs->ip[i];
@@ -420,8 +424,9 @@ __attribute__((force_align_arg_pointer)) int main(void)
     check_each_instruction("clang_O2", fixture_clang_O2, 3, 1);
     check_each_instruction("C++", fixture_cxx, 2, 1);
     check_each_instruction("assembly", through_assembly, 3, 1);
-    printf("  %lu walks, %lu frames (%lu needed the full unwinder in a rule walk)\n", walks, frames, full_frames);
-    printf("  %lu walks instruction by instruction, of which %lu stop early in both; %lu skipped\n",
+    printf("  %lu walks, %lu frames (%lu needed the full unwinder in a rule walk)\n", walks, frames,
+           full_frames);
+    printf("  %lu walks instruction by instruction, of which %lu stop early; %lu skipped\n",
            stepped_walks, dead_ends / 2, skipped);
     return tally_end("unwind_walks");
 }
