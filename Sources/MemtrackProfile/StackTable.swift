@@ -50,17 +50,21 @@ public struct StackTable: Sendable {
     }
 
     /// The callers of a stack's site that say something to a reader, innermost first: allocation wrappers,
-    /// process start-up code and built-in frames are left out.
+    /// process start-up code and built-in frames are left out, and of a function that calls itself (or that
+    /// the compiler split and inlined into itself) one frame stands for the run.
     public func callers(of stack: StackID, limit: Int) -> [Frame] {
         var result: [Frame] = []
-        var id = nodes[Int(nodes[Int(stack)].site)].parent
+        let site = nodes[Int(stack)].site
+        var last = frames[Int(nodes[Int(site)].frame)].function
+        var id = nodes[Int(site)].parent
         while id != 0 && result.count < limit {
             let node = nodes[Int(id)]
             let frame = frames[Int(node.frame)]
             if !isWrapper[Int(node.frame)] && frame.kind != .builtIn
-                && !AllocationWrappers.startup.contains(frame.function)
+                && !AllocationWrappers.startup.contains(frame.function) && frame.function != last
             {
                 result.append(frame)
+                last = frame.function
             }
             id = node.parent
         }

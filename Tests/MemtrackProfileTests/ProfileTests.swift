@@ -28,6 +28,14 @@ import Testing
                 == FakeProcess.modulePath)
     }
 
+    @Test func aFunctionThatCallsItselfIsOneCaller() throws {
+        var process = FakeProcess()
+        process.allocate(["malloc", "walk", "walk", "walk", "load", "walk", "walk", "main"], bytes: 8, count: 1)
+        let profile = process.profile()
+        let stack = try #require(profile.sites.first).heaviestStack(by: .live)
+        #expect(profile.table.callers(of: stack, limit: 9).map(\.function) == ["load", "walk", "main"])
+    }
+
     @Test func eachAddressIsAskedForOnceAndReturnAddressesAreStepsBack() {
         var snapshot = FakeProcess().snapshot
         let bias = FakeProcess.bias
