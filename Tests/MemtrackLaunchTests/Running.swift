@@ -91,10 +91,16 @@ struct Running {
         self.pid = pid
     }
 
-    /// Next change of state: the raw status of wait(2), with stops and continues where asked for.
+    /// Next change of state: the raw status of wait(2), with stops and continues where asked for. What takes
+    /// more than a minute is killed, so that a test fails instead of hanging.
     func change(_ options: Int32 = 0) -> Int32 {
         var status: Int32 = 0
-        while waitpid(pid, &status, options) < 0 && errno == EINTR {}
+        for _ in 0..<6000 {
+            if waitpid(pid, &status, options | WNOHANG) != 0 { return status }
+            usleep(10_000)
+        }
+        kill(pid, SIGKILL)
+        waitpid(pid, &status, 0)
         return status
     }
 

@@ -149,7 +149,8 @@ private func compare(
     func signalsSentToTheLauncherReachTheTarget(signal: Int32) throws {
         let scratch = Scratch()
         let watched = try start(
-            "trap 'echo got; exit 5' \(signal); echo ready; while :; do sleep 0.02; done", in: scratch)
+            "trap 'echo got; exit 5' \(signal); echo ready; for i in $(seq 1000); do sleep 0.02; done",
+            in: scratch)
         #expect(scratch.wait(for: "ready", in: "out"))
         kill(watched.pid, signal)
         #expect(watched.end() == .exit(5))

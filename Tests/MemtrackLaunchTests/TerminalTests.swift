@@ -49,7 +49,7 @@ private let driver = #"""
         expect("ready"); time.sleep(0.3); send("\x03"); send("echo status=$?\n"); expect("status=130")
     elif mode == "stop":
         command(prologue + "signal.signal(18, lambda *a: print('conti' + 'nued'))\n"
-                + "signal.signal(2, 0)\nprint('set')\nwhile True: time.sleep(0.05)")
+                + "signal.signal(2, 0)\nprint('set')\nfor _ in range(600): time.sleep(0.05)")
         expect("target "); expect("set"); send("\x1a"); expect("Stopped")
         for _ in range(2):
             send("jobs -l\n"); expect("Stopped")
