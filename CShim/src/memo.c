@@ -35,7 +35,7 @@ static bool make_room(struct memtrack_memo *memo, uint32_t bytes)
 }
 
 struct memtrack_memo_entry *memtrack_memo_insert(struct memtrack_memo *memo, const struct memtrack_memo_entry *key,
-                                                 const uint64_t *words, const uint16_t *offsets)
+                                                 const uint64_t *words, const uint64_t *addresses)
 {
     uint32_t bytes = (uint32_t)(sizeof(*key) + key->count * 10u + 7u) & ~7u;
     if (!make_room(memo, bytes))
@@ -44,8 +44,14 @@ struct memtrack_memo_entry *memtrack_memo_insert(struct memtrack_memo *memo, con
     struct memtrack_memo_entry *entry = (struct memtrack_memo_entry *)(void *)(memo->arena + at);
     *entry = *key;
     uint64_t *entry_words = (uint64_t *)(void *)(entry + 1);
-    __builtin_memcpy(entry_words, words, key->count * sizeof(*words));
-    __builtin_memcpy(entry_words + key->count, offsets, key->count * sizeof(*offsets));
+    uint16_t *offsets = (uint16_t *)(void *)(entry_words + key->count);
+    for (uint32_t i = 0; i < key->count; i++) {
+        uint64_t offset = (addresses[i] - key->slot) / 8;
+        if (offset > MEMTRACK_MEMO_REACH)
+            return NULL;
+        entry_words[i] = words[i];
+        offsets[i] = (uint16_t)offset;
+    }
     uint32_t *head = &memo->heads[memtrack_memo_hash(key->address, key->slot) & memo->mask];
     entry->next = *head;
     memo->used = at + bytes;

@@ -48,9 +48,9 @@ struct memtrack_memo {
 };
 
 void memtrack_memo_clear(struct memtrack_memo *memo);
-/* Enters a stack; NULL where it cannot be memoised. */
+/* Enters a stack, with the words it depends on and their addresses; NULL where it cannot be memoised. */
 struct memtrack_memo_entry *memtrack_memo_insert(struct memtrack_memo *memo, const struct memtrack_memo_entry *key,
-                                                 const uint64_t *words, const uint16_t *offsets);
+                                                 const uint64_t *words, const uint64_t *addresses);
 
 MEMTRACK_INLINE uint32_t memtrack_memo_hash(uint64_t address, uintptr_t slot)
 {

@@ -6,7 +6,7 @@
 #include "runtime.h"
 
 #include "livemap.h"
-#include "memo.h"
+#include "stacks.h"
 #include "next.h"
 
 #include <sys/mman.h>
@@ -126,6 +126,7 @@ MEMTRACK_COLD struct memtrack_thread *memtrack_enter_slow(const uintptr_t *frame
     uint64_t epoch = MEMTRACK_LOAD_ACQUIRE(&memtrack_rt.page->epoch);
     if (!memtrack_rt.pid_check && thread->epoch != epoch) {
         memtrack_memo_clear(thread->memo);
+        memtrack_walk_forget(thread);
         thread->epoch = epoch;
     }
     return thread;

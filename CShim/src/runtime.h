@@ -48,7 +48,8 @@ struct memtrack_thread {
     uint32_t bank_index;
     struct memtrack_bank *bank;
     struct memtrack_memo *memo;
-    struct memtrack_walk *walk; /* scratch space */
+    struct memtrack_walk *walk;      /* scratch space */
+    struct memtrack_walk *last_walk; /* the last one that was finished; the two change places */
     uintptr_t stack_low;  /* [stack_low, stack_top) is known to be readable stack */
     uintptr_t stack_top;
     uintptr_t stack_hole; /* an address below stack_low that is known not to belong to the stack */

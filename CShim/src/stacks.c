@@ -6,11 +6,13 @@
  * address, stack_top); how far down the readable part reaches is learnt page by page, by asking the kernel. On any
  * other stack (coroutines, alternate signal stacks) every page is asked for before it is read, and nothing is
  * memoised. Frames must move towards the top, except across a signal frame.
+ *
+ * Here: reading, recording, and the two slow ways. The fast one, by rules, is in walk_rules.c.
  */
-#include "stacks.h"
+#include "walk.h"
 
-#define MEMTRACK_PROBE_MOST ((uintptr_t)16 << 20)      /* grow the known stack by at most this much at once */
-#define MEMTRACK_JIT_NEAR (UINT64_C(256) << 20)        /* code made at run time lies close together */
+#define MEMTRACK_PROBE_MOST ((uintptr_t)16 << 20) /* grow the known stack by at most this much at once */
+#define MEMTRACK_JIT_NEAR (UINT64_C(256) << 20)   /* code made at run time lies close together */
 
 /* Is `slot` on the thread's own stack? Extends what is known of it downwards where need be. */
 static bool on_own_stack(struct memtrack_thread *thread, uintptr_t slot)
@@ -32,7 +34,7 @@ static bool on_own_stack(struct memtrack_thread *thread, uintptr_t slot)
     return true;
 }
 
-static bool read_word(struct memtrack_thread *thread, struct memtrack_walk *walk, uint64_t address, uint64_t *value)
+bool memtrack_walk_read(struct memtrack_thread *thread, struct memtrack_walk *walk, uint64_t address, uint64_t *value)
 {
     if (address & 7)
         return false;
@@ -50,23 +52,14 @@ static bool read_word(struct memtrack_thread *thread, struct memtrack_walk *walk
     return true;
 }
 
-/* Notes that the walk depends on this word. */
-static void depend(struct memtrack_walk *walk, uint64_t address, uint64_t value)
+void memtrack_walk_depend(struct memtrack_walk *walk, uint64_t address, uint64_t value)
 {
-    uint64_t offset = (address - walk->base) / 8;
-    if (address < walk->base || offset > MEMTRACK_MEMO_REACH || walk->words >= MEMTRACK_MEMO_WORDS) {
+    if (walk->words >= MEMTRACK_MEMO_WORDS) {
         walk->no_memo = true;
         return;
     }
     walk->word[walk->words] = value;
-    walk->offset[walk->words++] = (uint16_t)offset;
-}
-
-static void record(struct memtrack_walk *walk, uint64_t address, uint16_t module, bool exact)
-{
-    walk->address[walk->count] = address;
-    walk->module[walk->count] = module;
-    walk->flags[walk->count++] = exact ? MEMTRACK_NODE_SIGNAL : 0;
+    walk->word_address[walk->words++] = address;
 }
 
 /* Is it believable that code at `ip`, which nothing describes, was called from `caller`? */
@@ -78,88 +71,27 @@ static bool plausible_caller(uint64_t ip, uint64_t caller)
 }
 
 /* A step through code without unwind information: by frame pointer, if what it points to looks like a frame. */
-static bool frame_pointer_step(struct memtrack_thread *thread, struct memtrack_walk *walk, uint64_t ip, uint64_t sp,
-                               uint64_t rbp, uint64_t *caller, uint64_t *caller_rbp)
+bool memtrack_walk_frame_pointer(struct memtrack_thread *thread, struct memtrack_walk *walk, uint64_t ip, uint64_t sp,
+                                 uint64_t rbp, uint64_t *caller, uint64_t *caller_rbp)
 {
-    walk->guessed = true;
     if (rbp == 0) { /* the ABI's mark of the outermost frame */
         *caller = *caller_rbp = 0;
         return true;
     }
-    if (rbp < sp || !read_word(thread, walk, rbp, caller_rbp) || !read_word(thread, walk, rbp + 8, caller))
+    if (rbp < sp || !memtrack_walk_read(thread, walk, rbp, caller_rbp) ||
+        !memtrack_walk_read(thread, walk, rbp + 8, caller))
         return false;
-    depend(walk, rbp, *caller_rbp);
-    depend(walk, rbp + 8, *caller);
+    memtrack_walk_depend(walk, rbp, *caller_rbp);
+    memtrack_walk_depend(walk, rbp + 8, *caller);
     return *caller == 0 || plausible_caller(ip, *caller);
 }
 
-/* Walks by rules alone. False where some frame needs the full unwinder; the walk must then start again. */
-static bool walk_by_rules(struct memtrack_thread *thread, struct memtrack_walk *walk, const uintptr_t *frame,
-                          uint32_t depth)
+static void record(struct memtrack_walk *walk, uint64_t address, uint16_t module, bool exact)
 {
-    uint64_t ip = frame[1], sp = walk->base + 8, rbp = frame[0];
-    uint64_t rbp_slot = 0; /* where rbp was read, if no frame has needed it yet; then the word is no dependency */
-    bool rbp_at_entry = true;
-    for (;;) {
-        struct memtrack_rule rule = memtrack_rule_for(ip, false);
-        record(walk, ip, rule.module_index, false);
-        if (rule.kind == MEMTRACK_RULE_END) {
-            walk->complete = true;
-            return true;
-        }
-        if (rule.kind == MEMTRACK_RULE_FULL || rule.flags & MEMTRACK_RULE_SIGNAL)
-            return false;
-        if (walk->count == depth) {
-            walk->truncated = true;
-            return true;
-        }
-        if (rule.kind != MEMTRACK_RULE_RSP || rule.flags & MEMTRACK_RULE_RBP_AT_RBP) {
-            if (rbp_at_entry)
-                walk->needs_rbp = true;
-            else if (rbp_slot)
-                depend(walk, rbp_slot, rbp);
-            rbp_slot = 0;
-        }
-        if (rule.kind == MEMTRACK_RULE_NONE) {
-            uint64_t caller, caller_rbp;
-            if (!frame_pointer_step(thread, walk, ip, sp, rbp, &caller, &caller_rbp))
-                return true;
-            ip = caller;
-            sp = rbp + 16;
-            rbp = caller_rbp;
-            rbp_at_entry = false;
-            walk->complete = ip == 0;
-            if (walk->complete)
-                return true;
-            continue;
-        }
-
-        uint64_t cfa = rule.kind == MEMTRACK_RULE_RSP ? sp + (uint64_t)rule.cfa_offset
-                                                      : rbp + (uint64_t)rule.cfa_offset;
-        if (rule.kind == MEMTRACK_RULE_RBP_DEREF) {
-            uint64_t place = cfa;
-            if (!read_word(thread, walk, place, &cfa))
-                return true;
-            depend(walk, place, cfa);
-        }
-        uint64_t caller;
-        if (cfa <= sp || !read_word(thread, walk, cfa - 8, &caller))
-            return true;
-        depend(walk, cfa - 8, caller);
-        if (rule.flags & (MEMTRACK_RULE_RBP_AT_CFA | MEMTRACK_RULE_RBP_AT_RBP)) {
-            uint64_t place = (rule.flags & MEMTRACK_RULE_RBP_AT_CFA ? cfa : rbp) + (uint64_t)rule.rbp_offset;
-            if (!read_word(thread, walk, place, &rbp))
-                return true;
-            rbp_slot = place;
-            rbp_at_entry = false;
-        }
-        sp = cfa;
-        ip = caller;
-        if (ip == 0) {
-            walk->complete = true;
-            return true;
-        }
-    }
+    struct memtrack_frame *frame = &walk->frame[walk->count++];
+    frame->ip = address;
+    frame->module = module;
+    frame->flags = exact ? MEMTRACK_NODE_SIGNAL : 0;
 }
 
 struct full_walk {
@@ -179,9 +111,9 @@ static bool full_walk_read(void *context, uint64_t address, uint64_t *value)
             walk->no_memo = true;
         return true;
     }
-    if (!read_word(full->thread, walk, address, value))
+    if (!memtrack_walk_read(full->thread, walk, address, value))
         return false;
-    depend(walk, address, *value);
+    memtrack_walk_depend(walk, address, *value);
     return true;
 }
 
@@ -225,7 +157,7 @@ static __attribute__((noinline)) void walk_in_full(struct memtrack_thread *threa
         if (step == MEMTRACK_STEP_NO_CFI) {
             uint64_t rbp, caller, caller_rbp;
             if (!memtrack_cursor_register(&cursor, 6, full_walk_read, &full, &rbp) ||
-                !frame_pointer_step(thread, walk, ip, sp, rbp, &caller, &caller_rbp))
+                !memtrack_walk_frame_pointer(thread, walk, ip, sp, rbp, &caller, &caller_rbp))
                 break;
             cursor.reg[16] = caller;
             cursor.reg[7] = rbp + 16;
@@ -251,49 +183,42 @@ static __attribute__((noinline)) void walk_in_full(struct memtrack_thread *threa
 
 static void walk_with_libunwind(struct memtrack_walk *walk, const uintptr_t *frame, uint32_t depth)
 {
-    uint32_t count = memtrack_libunwind_walk(frame, walk->address, depth);
+    uint64_t address[MEMTRACK_MAX_DEPTH];
+    uint32_t count = memtrack_libunwind_walk(frame, address, depth);
     walk->no_memo = true;
     if (!count) {
-        walk->address[0] = frame[1];
+        address[0] = frame[1];
         count = 1;
     } else {
         walk->complete = count < depth;
         walk->truncated = count == depth;
     }
-    for (walk->count = 0; walk->count < count; walk->count++) {
-        walk->module[walk->count] = memtrack_rule_for(walk->address[walk->count], false).module_index;
-        walk->flags[walk->count] = 0;
-    }
+    for (uint32_t i = 0; i < count; i++)
+        record(walk, address[i], memtrack_rule_for(address[i], false).module_index, false);
 }
 
-/* Interns the path of a walk, outermost frame first; 0 where the trie is full. */
-static uint32_t intern(const struct memtrack_walk *walk)
+/* Interns the path of a walk, outermost frame first, as far as it is not known; 0 where the trie is full. */
+static uint32_t intern(struct memtrack_walk *walk)
 {
     uint32_t end = walk->truncated ? MEMTRACK_NODE_TRUNCATED : walk->complete ? 0 : MEMTRACK_NODE_INCOMPLETE;
-    uint32_t node = 0;
-    for (uint32_t i = walk->count; i-- > 0;) {
-        uint32_t flags = walk->flags[i] | (i + 1 == walk->count ? end : 0);
-        node = memtrack_node(node, walk->address[i], walk->module[i], flags);
+    uint32_t from = walk->known_from < walk->count ? walk->known_from : walk->count;
+    uint32_t node = from < walk->count ? walk->frame[from].node : 0;
+    for (uint32_t i = from; i-- > 0;) {
+        struct memtrack_frame *frame = &walk->frame[i];
+        uint32_t flags = frame->flags | (i + 1 == walk->count ? end : 0);
+        node = memtrack_node(node, frame->ip, frame->module, flags);
         if (!node) {
             MEMTRACK_HEALTH(overflow_nodes, 1);
             return 0;
         }
+        frame->node = node;
     }
     return node;
 }
 
-MEMTRACK_COLD struct memtrack_memo_entry *memtrack_stack_miss(struct memtrack_thread *thread, const uintptr_t *frame,
-                                                              uint32_t *stack)
+static void take_stack(struct memtrack_thread *thread, struct memtrack_walk *walk, const uintptr_t *frame)
 {
-    struct memtrack_walk *walk = thread->walk;
     uint32_t depth = memtrack_rt.stack_depth;
-    __builtin_memset(walk, 0, offsetof(struct memtrack_walk, address));
-    walk->base = (uintptr_t)&frame[1];
-    walk->foreign = walk->no_memo = !on_own_stack(thread, walk->base);
-    if (walk->foreign)
-        MEMTRACK_HEALTH(foreign_stacks, 1);
-    MEMTRACK_STORE(&thread->bank->walks, thread->bank->walks + 1);
-
     if (memtrack_rt.unwinder == MEMTRACK_UNWINDER_CALL_SITE) {
         record(walk, frame[1], memtrack_rule_for(frame[1], false).module_index, false);
         walk->complete = true; /* one frame is all that was asked for */
@@ -301,18 +226,36 @@ MEMTRACK_COLD struct memtrack_memo_entry *memtrack_stack_miss(struct memtrack_th
         walk->no_memo = false;
     } else if (memtrack_rt.unwinder == MEMTRACK_UNWINDER_LIBUNWIND) {
         walk_with_libunwind(walk, frame, depth);
-    } else if (!walk_by_rules(thread, walk, frame, depth)) {
+    } else if (!memtrack_walk_by_rules(thread, walk, frame, depth)) {
         MEMTRACK_STORE(&thread->bank->full_walks, thread->bank->full_walks + 1);
-        walk->full = true;
-        uint64_t first = walk->address[0];
-        uint16_t module = walk->module[0];
+        walk->by_rules = false;
+        walk->known_from = UINT32_MAX;
+        walk->count = 0;
         walk_in_full(thread, walk, frame, depth);
         if (!walk->count) {
-            record(walk, first, module, false);
+            record(walk, frame[1], memtrack_rule_for(frame[1], false).module_index, false);
             walk->no_memo = true;
         }
     }
+}
+
+MEMTRACK_COLD struct memtrack_memo_entry *memtrack_stack_miss(struct memtrack_thread *thread, const uintptr_t *frame,
+                                                              uint32_t *stack)
+{
+    struct memtrack_walk *walk = thread->walk;
+    __builtin_memset(walk, 0, offsetof(struct memtrack_walk, frame));
+    walk->known_from = UINT32_MAX;
+    walk->base = (uintptr_t)&frame[1];
+    walk->foreign = walk->no_memo = !on_own_stack(thread, walk->base);
+    if (walk->foreign)
+        MEMTRACK_HEALTH(foreign_stacks, 1);
+    MEMTRACK_STORE(&thread->bank->walks, thread->bank->walks + 1);
+    take_stack(thread, walk, frame);
     *stack = intern(walk);
+    if (walk->by_rules && *stack && !walk->no_memo) {
+        thread->walk = thread->last_walk;
+        thread->last_walk = walk;
+    }
     if (walk->no_memo || !*stack)
         return NULL;
     struct memtrack_memo_entry key = {
@@ -323,7 +266,7 @@ MEMTRACK_COLD struct memtrack_memo_entry *memtrack_stack_miss(struct memtrack_th
         .count = (uint16_t)walk->words,
         .needs_rbp = walk->needs_rbp,
     };
-    return memtrack_memo_insert(thread->memo, &key, walk->word, walk->offset);
+    return memtrack_memo_insert(thread->memo, &key, walk->word, walk->word_address);
 }
 
 MEMTRACK_COLD uint32_t memtrack_site_cell_special(struct memtrack_thread *thread, const uintptr_t *frame, uint64_t size)

@@ -14,25 +14,46 @@
 /* A hook's frame, as the hooks are compiled with frame pointers: [0] the caller's rbp, [1] the return address. */
 #define MEMTRACK_FRAME() ((const uintptr_t *)__builtin_frame_address(0))
 
-/* Scratch space of one walk. */
+/* One frame of a walk: the state in which it was entered, from which all further out follows. */
+struct memtrack_frame {
+    uint64_t ip;
+    uint64_t sp;
+    uint64_t rbp;
+    uint64_t rbp_slot;   /* where rbp was read; 0: it is that of the hook's caller */
+    uint32_t node;       /* of the path from the outermost frame to this one */
+    uint32_t first_word; /* words from here on were read by this frame and those further out */
+    uint16_t module;
+    uint8_t flags;       /* MEMTRACK_NODE_SIGNAL */
+    uint8_t rbp_use;     /* MEMTRACK_RBP_* */
+    uint32_t reserved;
+};
+#define MEMTRACK_RBP_USED 1u     /* this frame's CFA depends on rbp */
+#define MEMTRACK_RBP_RELOADED 2u /* the caller's rbp is another one, read from the stack */
+#define MEMTRACK_RBP_NEEDED 4u   /* this frame or one further out depends on the rbp of this frame */
+
+/* One walk: scratch space while it goes on, and afterwards what the next walk may join (stacks.c). */
 struct memtrack_walk {
     uint32_t count;       /* frames, innermost first */
-    uint32_t words;       /* stack words read */
+    uint32_t words;       /* stack words that the walk depends on, in the order of the frames */
+    uint32_t known_from;  /* from this frame on, frame[].node is known already */
     bool complete;        /* the outermost frame was reached */
     bool truncated;       /* the depth limit was */
     bool no_memo;         /* depends on more than the words listed */
     bool needs_rbp;       /* depends on the rbp of the hook's caller */
     bool foreign;         /* not on the thread's own stack: every page is checked before it is read */
-    bool full;            /* the full unwinder was needed */
-    bool guessed;         /* went through code without unwind information by frame pointer */
+    bool by_rules;        /* frame[] is fit for the next walk to join */
     uintptr_t base;       /* address of the hook's return address slot */
     uintptr_t checked_page; /* foreign: the last page that was found readable */
-    uint64_t address[MEMTRACK_MAX_DEPTH];
-    uint16_t module[MEMTRACK_MAX_DEPTH];
-    uint8_t flags[MEMTRACK_MAX_DEPTH]; /* MEMTRACK_NODE_SIGNAL */
+    struct memtrack_frame frame[MEMTRACK_MAX_DEPTH];
+    uint64_t word_address[MEMTRACK_MEMO_WORDS];
     uint64_t word[MEMTRACK_MEMO_WORDS];
-    uint16_t offset[MEMTRACK_MEMO_WORDS];
 };
+
+/* Forgets the last walk: the code at its addresses may be another now. */
+static inline void memtrack_walk_forget(struct memtrack_thread *thread)
+{
+    thread->last_walk->count = 0;
+}
 
 /* Unwinds, interns and memoises. The entry if the stack was memoised; else NULL, and *stack is its id. */
 struct memtrack_memo_entry *memtrack_stack_miss(struct memtrack_thread *thread, const uintptr_t *frame,

@@ -33,13 +33,14 @@ static struct memtrack_thread *thread_make(void)
     size_t head = (sizeof(struct memtrack_thread) + 63) & ~(size_t)63;
     size_t memo = (sizeof(struct memtrack_memo) + 63) & ~(size_t)63;
     size_t walk = (sizeof(struct memtrack_walk) + 63) & ~(size_t)63;
-    size_t front = (head + memo + walk + MEMTRACK_PAGE - 1) & ~(size_t)(MEMTRACK_PAGE - 1);
+    size_t front = (head + memo + 2 * walk + MEMTRACK_PAGE - 1) & ~(size_t)(MEMTRACK_PAGE - 1);
     char *at = memtrack_map_private(front + MEMTRACK_CHUNK_POINTERS * sizeof(void *));
     if (!at)
         return NULL;
     struct memtrack_thread *thread = (struct memtrack_thread *)(void *)at;
     thread->memo = (struct memtrack_memo *)(void *)(at + head);
     thread->walk = (struct memtrack_walk *)(void *)(at + head + memo);
+    thread->last_walk = (struct memtrack_walk *)(void *)(at + head + memo + walk);
     thread->chunks = (struct memtrack_counters **)(void *)(at + front);
     return thread;
 }
@@ -75,6 +76,7 @@ static void thread_adopt(struct memtrack_thread *thread, uint32_t index, struct 
     thread->stack_low = thread->stack_top;
     thread->stack_hole = 0;
     memtrack_memo_clear(thread->memo);
+    memtrack_walk_forget(thread);
     MEMTRACK_STORE(&bank->owners, bank->owners + 1);
     thread->epoch = memtrack_rt.pid_check ? 0 : MEMTRACK_LOAD(&memtrack_rt.page->epoch);
     thread->ready = thread->epoch;
