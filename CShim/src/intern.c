@@ -2,94 +2,90 @@
  *
  * The two tables that give dense ids: (parent, frame) -> node and (stack, class) -> cell.
  *
- * DATA MODEL. A chain of open-addressing tables in private memory, each twice as large as the one before.
- * Look-ups go from the newest to the oldest; new keys go into the newest. A slot is taken by a
- * compare-and-swap of its id from FREE to BUSY, filled, and published by storing the id. No lock: two threads
- * that insert the same key at the same moment may make two ids for it. That is allowed; readers merge by content.
- * A slot left BUSY by a thread that died or forked away is dead weight, nothing more.
+ * DATA MODEL. Open addressing over 8-byte slots in private memory: 32 bits of hash (which also place the slot) and the id.
+ * The key itself stands in the region's record and is compared there, so a match is exact. A new record is
+ * written first and then published by one compare-and-swap of its slot. A table that is half full is copied into one of
+ * twice the size, which takes its place; the pages of the old one are given back, and read as empty to a thread
+ * that still looks there.
+ *
+ * No lock, and no key is promised one id: two threads that insert at the same moment, or while a table is copied,
+ * may make two ids for one key. Readers merge by content. An id that lost such a race stays unused.
+ *
+ * The hash of a node is one of its whole path, not of its parent's id: so the slots of all frames of a stack are known
+ * before the first look-up, and are fetched at once instead of one after the other (memtrack_nodes).
  */
-#include "runtime.h"
+#include "stacks.h"
 
-#define MEMTRACK_SLOT_FREE 0u
-#define MEMTRACK_SLOT_BUSY UINT32_MAX
-#define MEMTRACK_TABLES 14u
-#define MEMTRACK_FIRST_SLOTS 1024u
+#include <sys/mman.h>
 
-struct memtrack_slot {
-    uint64_t key1;
-    uint32_t key2;
-    uint32_t id;
-};
+#define MEMTRACK_FIRST_SLOTS UINT64_C(1024)
+#define MEMTRACK_MOST_SLOTS (UINT64_C(1) << 23)
 
+/* Lies in front of its slots, in one mapping. */
 struct memtrack_intern_table {
-    struct memtrack_slot *slots[MEMTRACK_TABLES]; /* [n] has MEMTRACK_FIRST_SLOTS << n slots */
-    uint32_t used[MEMTRACK_TABLES];
-    uint32_t newest;
+    uint64_t mask;
+    uint64_t used; /* slots taken, about */
+    uint64_t reserved[6];
+    uint64_t slots[]; /* hash << 32 | id; 0 empty */
 };
 
-static struct memtrack_intern_table nodes, cells;
+static struct memtrack_intern_table *nodes, *cells;
+static uint32_t growing; /* a thread is copying a table */
 
-MEMTRACK_INLINE uint64_t mix(uint64_t key1, uint32_t key2)
+static void put(struct memtrack_intern_table *table, uint64_t slot)
 {
-    uint64_t h = (key1 ^ ((uint64_t)key2 << 37)) * UINT64_C(0x9e3779b97f4a7c15);
-    h ^= h >> 29;
-    h *= UINT64_C(0xbf58476d1ce4e5b9);
-    return h ^ (h >> 32);
-}
-
-static struct memtrack_slot *table_slots(struct memtrack_intern_table *table, uint32_t n)
-{
-    struct memtrack_slot *slots = MEMTRACK_LOAD_ACQUIRE(&table->slots[n]);
-    if (slots)
-        return slots;
-    struct memtrack_slot *fresh = memtrack_map_private(sizeof(*fresh) * ((size_t)MEMTRACK_FIRST_SLOTS << n));
-    if (!fresh)
-        return NULL;
-    if (__atomic_compare_exchange_n(&table->slots[n], &slots, fresh, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
-        return fresh;
-    return slots; /* another thread was first; ours stays mapped and untouched: it costs address space alone */
-}
-
-static uint32_t find(struct memtrack_intern_table *table, uint64_t hash, uint64_t key1, uint32_t key2)
-{
-    for (uint32_t n = MEMTRACK_LOAD_ACQUIRE(&table->newest) + 1; n-- > 0;) {
-        struct memtrack_slot *slots = MEMTRACK_LOAD_ACQUIRE(&table->slots[n]);
-        if (!slots)
-            continue;
-        uint64_t mask = ((uint64_t)MEMTRACK_FIRST_SLOTS << n) - 1;
-        for (uint64_t at = hash & mask;; at = (at + 1) & mask) {
-            uint32_t id = MEMTRACK_LOAD_ACQUIRE(&slots[at].id);
-            if (id == MEMTRACK_SLOT_FREE)
-                break;
-            if (id != MEMTRACK_SLOT_BUSY && slots[at].key1 == key1 && slots[at].key2 == key2)
-                return id;
-        }
+    for (uint64_t at = slot >> 32 & table->mask, tries = 0; tries <= table->mask;
+         at = (at + 1) & table->mask, tries++) {
+        uint64_t expected = 0;
+        if (__atomic_compare_exchange_n(&table->slots[at], &expected, slot, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+            break;
     }
-    return 0;
 }
 
-/* Claims a slot in the newest table; NULL where there is no memory for one. */
-static struct memtrack_slot *claim(struct memtrack_intern_table *table, uint64_t hash)
+static size_t table_bytes(uint64_t slots)
 {
-    for (;;) {
-        uint32_t n = MEMTRACK_LOAD_ACQUIRE(&table->newest);
-        struct memtrack_slot *slots = table_slots(table, n);
-        if (!slots)
-            return NULL;
-        uint64_t size = (uint64_t)MEMTRACK_FIRST_SLOTS << n;
-        if (MEMTRACK_ADD(&table->used[n], 1) > size / 2) {
-            if (n + 1 >= MEMTRACK_TABLES || !table_slots(table, n + 1))
-                return NULL;
-            __atomic_compare_exchange_n(&table->newest, &n, n + 1, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
-            continue;
+    return sizeof(struct memtrack_intern_table) + slots * sizeof(uint64_t);
+}
+
+/* Puts a table of twice the size in the place of `old`, unless that is not possible or another thread is at it. */
+static MEMTRACK_COLD void grow(struct memtrack_intern_table **place, struct memtrack_intern_table *old)
+{
+    uint64_t slots = old ? (old->mask + 1) * 2 : MEMTRACK_FIRST_SLOTS;
+    uint32_t idle = 0;
+    if (slots > MEMTRACK_MOST_SLOTS ||
+        !__atomic_compare_exchange_n(&growing, &idle, 1u, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+        return;
+    struct memtrack_intern_table *table =
+        MEMTRACK_LOAD_ACQUIRE(place) == old ? memtrack_map_private(table_bytes(slots)) : NULL;
+    if (table) {
+        table->mask = slots - 1;
+        for (uint64_t i = 0; old && i <= old->mask; i++) {
+            uint64_t slot = MEMTRACK_LOAD_ACQUIRE(&old->slots[i]);
+            if (slot)
+                put(table, slot);
         }
-        for (uint64_t at = hash & (size - 1);; at = (at + 1) & (size - 1)) {
-            uint32_t expected = MEMTRACK_SLOT_FREE;
-            if (__atomic_compare_exchange_n(&slots[at].id, &expected, MEMTRACK_SLOT_BUSY, false, __ATOMIC_ACQ_REL,
-                                            __ATOMIC_RELAXED))
-                return &slots[at];
-        }
+        table->used = old ? old->used : 0;
+        MEMTRACK_STORE_RELEASE(place, table);
+        size_t bytes = old ? table_bytes(old->mask + 1) : 0;
+        if (bytes > MEMTRACK_PAGE) /* the first page stays: the mask is in it */
+            memtrack_sys3(SYS_madvise, (char *)old + MEMTRACK_PAGE, bytes - MEMTRACK_PAGE, MADV_DONTNEED);
     }
+    MEMTRACK_STORE_RELEASE(&growing, 0u);
+}
+
+/* The table, with room for one more; NULL where there is none to be had now. */
+static struct memtrack_intern_table *table_with_room(struct memtrack_intern_table **place)
+{
+    struct memtrack_intern_table *table = MEMTRACK_LOAD_ACQUIRE(place);
+    if (MEMTRACK_UNLIKELY(!table || table->used > table->mask / 2)) {
+        grow(place, table);
+        table = MEMTRACK_LOAD_ACQUIRE(place);
+        if (table && table->used > table->mask - table->mask / 8)
+            return NULL; /* it could not grow, and a full table would make every look-up endless */
+    }
+    if (table)
+        MEMTRACK_ADD(&table->used, 1);
+    return table;
 }
 
 /* The record `number` of a chunked table of the region, its chunk made if need be; NULL if refused. */
@@ -109,34 +105,42 @@ static void *chunk_record(uint32_t *directory, uint32_t chunks, uint32_t number,
     return (char *)memtrack_region_at(page) + (uint64_t)(number % per_chunk) * bytes;
 }
 
-uint32_t memtrack_node(uint32_t parent, uint64_t address, uint32_t module_index, uint32_t flags)
+/* Of an id that is in a table: its chunk is there. */
+MEMTRACK_INLINE struct memtrack_node *node_record(uint32_t id)
 {
-    uint64_t key1 = (address << 16) | module_index;
-    uint32_t key2 = parent | (flags << 28);
-    uint64_t hash = mix(key1, key2);
-    uint32_t id = find(&nodes, hash, key1, key2);
-    if (MEMTRACK_LIKELY(id))
-        return id;
+    const uint32_t *directory = memtrack_region_at(MEMTRACK_NODE_DIRECTORY_PAGE);
+    return (struct memtrack_node *)memtrack_region_at(directory[id / MEMTRACK_NODES_PER_CHUNK]) +
+           id % MEMTRACK_NODES_PER_CHUNK;
+}
 
+MEMTRACK_INLINE struct memtrack_cell *cell_record(uint32_t id)
+{
+    const uint32_t *directory = memtrack_region_at(MEMTRACK_CELL_DIRECTORY_PAGE);
+    uint32_t number = id - memtrack_rt.cell_bias - MEMTRACK_FIRST_CELL;
+    return (struct memtrack_cell *)memtrack_region_at(directory[number / MEMTRACK_CELLS_PER_CHUNK]) +
+           number % MEMTRACK_CELLS_PER_CHUNK;
+}
+
+static MEMTRACK_COLD uint32_t insert_node(uint32_t hash, uint32_t parent, const struct memtrack_frame *frame,
+                                          uint32_t flags)
+{
     struct memtrack_header *region = memtrack_rt.region;
-    if (!region || region->node_next >= MEMTRACK_NODE_CHUNKS * MEMTRACK_NODES_PER_CHUNK)
+    if (MEMTRACK_LOAD(&region->node_next) >= MEMTRACK_NODE_CHUNKS * MEMTRACK_NODES_PER_CHUNK)
         return 0;
-    struct memtrack_slot *slot = claim(&nodes, hash);
-    if (!slot)
+    struct memtrack_intern_table *table = table_with_room(&nodes);
+    if (!table)
         return 0;
-    id = MEMTRACK_ADD(&region->node_next, 1);
+    uint32_t id = MEMTRACK_ADD(&region->node_next, 1);
     struct memtrack_node *node =
         chunk_record(memtrack_region_at(MEMTRACK_NODE_DIRECTORY_PAGE), MEMTRACK_NODE_CHUNKS, id,
                      MEMTRACK_NODES_PER_CHUNK, sizeof(*node));
     if (!node)
         return 0;
-    node->address = address;
+    node->address = frame->ip;
     node->parent = parent;
     node->flags = (uint16_t)flags;
-    MEMTRACK_STORE_RELEASE(&node->module_index, (uint16_t)module_index);
-    slot->key1 = key1;
-    slot->key2 = key2;
-    MEMTRACK_STORE_RELEASE(&slot->id, id);
+    MEMTRACK_STORE_RELEASE(&node->module_index, frame->module);
+    put(table, (uint64_t)hash << 32 | id);
     if (flags & MEMTRACK_NODE_TRUNCATED)
         MEMTRACK_ADD(&region->health.truncated_stacks, 1);
     if (flags & MEMTRACK_NODE_INCOMPLETE)
@@ -144,40 +148,102 @@ uint32_t memtrack_node(uint32_t parent, uint64_t address, uint32_t module_index,
     return id;
 }
 
-uint32_t memtrack_cell(uint32_t stack, uint32_t size_class)
+static uint32_t find_node(const struct memtrack_intern_table *table, uint32_t hash, uint32_t parent,
+                          const struct memtrack_frame *frame, uint32_t flags)
 {
-    uint64_t key1 = ((uint64_t)stack << 8) | size_class;
-    uint64_t hash = mix(key1, 0);
-    uint32_t id = find(&cells, hash, key1, 0);
-    if (MEMTRACK_LIKELY(id))
-        return id;
+    for (uint64_t at = hash & table->mask;; at = (at + 1) & table->mask) {
+        uint64_t slot = MEMTRACK_LOAD_ACQUIRE(&table->slots[at]);
+        if (slot == 0)
+            return 0;
+        if (slot >> 32 != hash)
+            continue;
+        const struct memtrack_node *node = node_record((uint32_t)slot);
+        if (node->address == frame->ip && node->parent == parent && node->module_index == frame->module &&
+            node->flags == flags)
+            return (uint32_t)slot;
+    }
+}
 
+/* Ids for frames [0, from) of a walk, from the outermost of them inwards; those further out have theirs. `end` are flags
+ * of the outermost frame of the stack. Returns the id of the innermost, 0 where the trie is full. */
+uint32_t memtrack_nodes(struct memtrack_walk *walk, uint32_t from, uint32_t end)
+{
+    const struct memtrack_intern_table *table = MEMTRACK_LOAD_ACQUIRE(&nodes);
+    uint64_t hash = from < walk->count ? walk->frame[from].hash : 0;
+    uint32_t node = from < walk->count ? walk->frame[from].node : 0;
+    for (uint32_t i = from; i-- > 0;) {
+        struct memtrack_frame *frame = &walk->frame[i];
+        uint64_t key = frame->ip ^ (uint64_t)frame->module << 48 ^ (uint64_t)frame->flags << 44;
+        hash = ((hash << 7 | hash >> 57) ^ key) * UINT64_C(0x9e3779b97f4a7c15);
+        hash ^= hash >> 32;
+        frame->hash = hash;
+        if (MEMTRACK_LIKELY(table != NULL))
+            __builtin_prefetch(&table->slots[hash & table->mask]);
+    }
+    for (uint32_t i = from; table && i-- > 0;) {
+        uint64_t slot = MEMTRACK_LOAD_ACQUIRE(&table->slots[walk->frame[i].hash & table->mask]);
+        if (slot >> 32 == (uint32_t)walk->frame[i].hash)
+            __builtin_prefetch(node_record((uint32_t)slot));
+    }
+    for (uint32_t i = from; i-- > 0;) {
+        struct memtrack_frame *frame = &walk->frame[i];
+        uint32_t flags = frame->flags | (i + 1 == walk->count ? end : 0);
+        uint32_t tag = (uint32_t)frame->hash;
+        uint32_t id = MEMTRACK_LIKELY(table != NULL) ? find_node(table, tag, node, frame, flags) : 0;
+        if (!id) {
+            id = insert_node(tag, node, frame, flags);
+            table = MEMTRACK_LOAD_ACQUIRE(&nodes);
+        }
+        if (!id)
+            return 0;
+        frame->node = node = id;
+    }
+    return node;
+}
+
+static uint32_t insert_cell(uint32_t hash, uint32_t stack, uint32_t size_class)
+{
     struct memtrack_header *region = memtrack_rt.region;
-    uint32_t overflow = MEMTRACK_KIND_OVERFLOW * MEMTRACK_CLASSES + size_class;
-    if (!stack || !region || region->cell_next >= MEMTRACK_CELL_LIMIT ||
-        region->cell_next - memtrack_rt.cell_bias >= MEMTRACK_MAX_COUNTER_INDEX)
-        return overflow;
-    struct memtrack_slot *slot = claim(&cells, hash);
-    if (!slot)
-        return overflow;
-    id = MEMTRACK_ADD(&region->cell_next, 1);
+    uint32_t next = MEMTRACK_LOAD(&region->cell_next);
+    if (!stack || next >= MEMTRACK_CELL_LIMIT || next - memtrack_rt.cell_bias >= MEMTRACK_MAX_COUNTER_INDEX)
+        return 0;
+    struct memtrack_intern_table *table = table_with_room(&cells);
+    if (!table)
+        return 0;
+    uint32_t id = MEMTRACK_ADD(&region->cell_next, 1);
     struct memtrack_cell *cell =
         chunk_record(memtrack_region_at(MEMTRACK_CELL_DIRECTORY_PAGE), MEMTRACK_CELL_CHUNKS,
                      id - region->cell_base, MEMTRACK_CELLS_PER_CHUNK, sizeof(*cell));
     if (!cell)
-        return overflow;
+        return 0;
     cell->size_class = size_class;
     MEMTRACK_STORE_RELEASE(&cell->stack, stack);
-    slot->key1 = key1;
-    slot->key2 = 0;
-    MEMTRACK_STORE_RELEASE(&slot->id, id);
+    put(table, (uint64_t)hash << 32 | id);
     return id;
+}
+
+uint32_t memtrack_cell(uint32_t stack, uint32_t size_class)
+{
+    uint32_t hash = (uint32_t)(((uint64_t)stack << 8 | size_class) * UINT64_C(0x9e3779b97f4a7c15) >> 31);
+    const struct memtrack_intern_table *table = MEMTRACK_LOAD_ACQUIRE(&cells);
+    for (uint64_t at = table ? hash & table->mask : 0; table; at = (at + 1) & table->mask) {
+        uint64_t slot = MEMTRACK_LOAD_ACQUIRE(&table->slots[at]);
+        if (slot == 0)
+            break;
+        if (slot >> 32 != hash)
+            continue;
+        const struct memtrack_cell *cell = cell_record((uint32_t)slot);
+        if (cell->stack == stack && cell->size_class == size_class)
+            return (uint32_t)slot;
+    }
+    uint32_t id = insert_cell(hash, stack, size_class);
+    return id ? id : MEMTRACK_KIND_OVERFLOW * MEMTRACK_CLASSES + size_class;
 }
 
 /* The child numbers its own nodes and cells. The parent's tables stay mapped: a hook that the fork
  * interrupted in a signal handler may still hold a pointer into them. */
 void memtrack_intern_after_fork(void)
 {
-    __builtin_memset(&nodes, 0, sizeof(nodes));
-    __builtin_memset(&cells, 0, sizeof(cells));
+    nodes = cells = NULL;
+    growing = 0;
 }

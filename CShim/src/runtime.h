@@ -57,8 +57,6 @@ struct memtrack_thread {
     uint32_t multi;       /* this thread has seen that the process has several threads */
 };
 
-struct memtrack_intern_table;
-
 struct memtrack_runtime {
     struct memtrack_page *page;      /* never NULL: a static page until boot */
     struct memtrack_header *region;  /* NULL before boot and where no region could be made */
@@ -115,7 +113,7 @@ struct memtrack_counters *memtrack_shared_counters(uint32_t index); /* bank 0 */
 void memtrack_threads_after_fork(struct memtrack_thread *interrupted);
 
 /* intern.c: tables from (parent, frame) to node and from (stack, class) to cell */
-uint32_t memtrack_node(uint32_t parent, uint64_t address, uint32_t module_index, uint32_t flags); /* 0: full */
+uint32_t memtrack_nodes(struct memtrack_walk *walk, uint32_t from, uint32_t end);
 uint32_t memtrack_cell(uint32_t stack, uint32_t size_class); /* a cell id, never 0 */
 void memtrack_intern_after_fork(void);
 

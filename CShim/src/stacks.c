@@ -197,22 +197,13 @@ static void walk_with_libunwind(struct memtrack_walk *walk, const uintptr_t *fra
         record(walk, address[i], memtrack_rule_for(address[i], false).module_index, false);
 }
 
-/* Interns the path of a walk, outermost frame first, as far as it is not known; 0 where the trie is full. */
+/* Interns the path of a walk, as far as it is not known; 0 where the trie is full. */
 static uint32_t intern(struct memtrack_walk *walk)
 {
     uint32_t end = walk->truncated ? MEMTRACK_NODE_TRUNCATED : walk->complete ? 0 : MEMTRACK_NODE_INCOMPLETE;
-    uint32_t from = walk->known_from < walk->count ? walk->known_from : walk->count;
-    uint32_t node = from < walk->count ? walk->frame[from].node : 0;
-    for (uint32_t i = from; i-- > 0;) {
-        struct memtrack_frame *frame = &walk->frame[i];
-        uint32_t flags = frame->flags | (i + 1 == walk->count ? end : 0);
-        node = memtrack_node(node, frame->ip, frame->module, flags);
-        if (!node) {
-            MEMTRACK_HEALTH(overflow_nodes, 1);
-            return 0;
-        }
-        frame->node = node;
-    }
+    uint32_t node = memtrack_nodes(walk, walk->known_from < walk->count ? walk->known_from : walk->count, end);
+    if (!node)
+        MEMTRACK_HEALTH(overflow_nodes, 1);
     return node;
 }
 

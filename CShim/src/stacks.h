@@ -20,12 +20,12 @@ struct memtrack_frame {
     uint64_t sp;
     uint64_t rbp;
     uint64_t rbp_slot;   /* where rbp was read; 0: it is that of the hook's caller */
-    uint32_t node;       /* of the path from the outermost frame to this one */
+    uint64_t hash;       /* of the path from the outermost frame to this one */
+    uint32_t node;       /* of that path */
     uint32_t first_word; /* words from here on were read by this frame and those further out */
     uint16_t module;
     uint8_t flags;       /* MEMTRACK_NODE_SIGNAL */
     uint8_t rbp_use;     /* MEMTRACK_RBP_* */
-    uint32_t reserved;
 };
 #define MEMTRACK_RBP_USED 1u     /* this frame's CFA depends on rbp */
 #define MEMTRACK_RBP_RELOADED 2u /* the caller's rbp is another one, read from the stack */
