@@ -6,8 +6,16 @@
  */
 #include "hooks.h"
 
+/* A forked child has no region until its repair is through; a signal handler may get here meanwhile. */
+static bool has_region(void)
+{
+    return !memtrack_rt.stopped && MEMTRACK_LOAD_ACQUIRE(&memtrack_rt.region) != NULL;
+}
+
 static void shared_add(uint32_t cell, uint64_t size, bool freed)
 {
+    if (!has_region())
+        return;
     struct memtrack_counters *counters = memtrack_shared_counters(cell);
     if (!counters) {
         if (!freed)
@@ -48,7 +56,7 @@ MEMTRACK_COLD void memtrack_uncounted_free(struct memtrack_block block)
 
 MEMTRACK_COLD void memtrack_allocated_shared(uintptr_t address, uint64_t size)
 {
-    if (memtrack_rt.stopped)
+    if (!has_region())
         return;
     uint32_t cell = memtrack_builtin_cell(kind_of_call(), size);
     if (memtrack_livemap_put(address, size, cell)) {

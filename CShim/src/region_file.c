@@ -326,8 +326,8 @@ bool memtrack_region_create(uint32_t origin, uint32_t cell_base, uint64_t parent
     memtrack_rt.reserved_pages = MEMTRACK_INITIAL_PAGES;
     memtrack_rt.region_backoff = 0;
     write_identity(header, origin, cell_base, parent_created, created);
-    memtrack_rt.region = header;
     memtrack_rt.cell_bias = cell_base - MEMTRACK_FIRST_CELL;
+    MEMTRACK_STORE_RELEASE(&memtrack_rt.region, header); /* from here a signal handler of ours may count in it */
     for (uint32_t place = 0; place < MEMTRACK_MAPPINGS; place++) {
         if (mappings[place].start <= 1)
             continue;

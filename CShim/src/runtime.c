@@ -66,6 +66,10 @@ static bool repair_after_fork(struct memtrack_thread *self)
     if (!__atomic_compare_exchange_n(&page->child_claim, &claimed, 1u, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
         return false; /* a signal handler that interrupts the repair, or a raw clone's sibling: not counted */
     struct memtrack_header *parent = memtrack_rt.region;
+    if (!parent) { /* forked by a signal handler in the middle of its parent's own repair */
+        memtrack_rt.stopped = 1;
+        return false;
+    }
     uint64_t parent_pages = memtrack_rt.region_pages;
     bool interrupted = self != &no_thread && self->ready == MEMTRACK_READY_BUSY;
     uint32_t cell_base = parent->cell_next;
@@ -158,9 +162,8 @@ MEMTRACK_COLD void memtrack_flush(struct memtrack_thread *thread)
 /* After dlclose (and before it, for what other threads do meanwhile): addresses may mean other code from now on. */
 void memtrack_modules_changed(void)
 {
-    if (MEMTRACK_LOAD(&memtrack_rt.stopped) || !memtrack_rt.region)
-        return;
+    if (MEMTRACK_LOAD(&memtrack_rt.stopped) || !memtrack_rt.region || is_forked_child())
+        return; /* a forked child's repair raises the generation, and the region is still its parent's */
     MEMTRACK_ADD(&memtrack_rt.region->module_generation, 1);
-    if (MEMTRACK_LOAD(&memtrack_rt.page->epoch) != 0)
-        __atomic_fetch_add(&memtrack_rt.page->epoch, UINT64_C(2), __ATOMIC_RELEASE);
+    __atomic_fetch_add(&memtrack_rt.page->epoch, UINT64_C(2), __ATOMIC_RELEASE);
 }

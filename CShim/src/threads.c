@@ -194,6 +194,8 @@ struct memtrack_counters *memtrack_counters_make(struct memtrack_thread *thread,
 /* Counters in bank 0, for calls that own no bank. They are changed with atomic additions. */
 struct memtrack_counters *memtrack_shared_counters(uint32_t index)
 {
+    if (index >= MEMTRACK_MAX_COUNTER_INDEX)
+        return NULL;
     uint32_t page = MEMTRACK_LOAD_ACQUIRE(&bank_directory()[0]);
     if (!page) {
         uint32_t fresh = memtrack_region_take(1);
