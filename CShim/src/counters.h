@@ -13,23 +13,49 @@
 #include "livemap.h"
 #include "stacks.h"
 
-/* The counters of a cell in the thread's bank. A cell of the fork parent stands for "inherited" (frees alone).
- * NULL where the region gives no page. */
+/* Size classes of small sizes, for the hot path; filled by memtrack_boot. */
+#define MEMTRACK_CLASS_TABLE 1024u
+extern uint8_t memtrack_class_table[MEMTRACK_CLASS_TABLE] __attribute__((visibility("hidden")));
+
+/* The same for cells that are built in or a fork parent's, and for chunks not made yet. NULL where the region gives no
+ * page. In charge.c. */
+struct memtrack_counters *memtrack_counters_slow(struct memtrack_thread *thread, uint32_t cell, uint64_t size);
+
+/* The counters of a cell in the thread's bank; NULL where there are none to be had. */
 MEMTRACK_INLINE struct memtrack_counters *memtrack_counters_for(struct memtrack_thread *thread, uint32_t cell,
                                                                 uint64_t size)
 {
-    uint32_t index = cell;
-    if (cell >= MEMTRACK_FIRST_CELL) {
-        index = cell - thread->cell_bias;
-        if (MEMTRACK_UNLIKELY(cell < thread->cell_bias + MEMTRACK_FIRST_CELL))
-            index = memtrack_builtin_cell(MEMTRACK_KIND_INHERITED, size);
+    uint32_t index = cell - thread->cell_bias;
+    if (MEMTRACK_LIKELY(index - MEMTRACK_FIRST_CELL < MEMTRACK_MAX_COUNTER_INDEX - MEMTRACK_FIRST_CELL)) {
+        struct memtrack_counters *chunk = thread->chunks[index / MEMTRACK_COUNTERS_PER_CHUNK];
+        if (MEMTRACK_LIKELY(chunk != NULL))
+            return chunk + index % MEMTRACK_COUNTERS_PER_CHUNK;
     }
-    if (MEMTRACK_UNLIKELY(index >= MEMTRACK_MAX_COUNTER_INDEX))
-        return NULL;
-    struct memtrack_counters *chunk = thread->chunks[index / MEMTRACK_COUNTERS_PER_CHUNK];
-    if (MEMTRACK_UNLIKELY(!chunk))
-        return memtrack_counters_make(thread, index);
-    return chunk + index % MEMTRACK_COUNTERS_PER_CHUNK;
+    return memtrack_counters_slow(thread, cell, size);
+}
+
+/* When the memo does not have the counters of an allocation: takes the stack, finds the cell and its counters, and
+ * puts them into the memo. NULL: not even the overflow cell has counters. In charge.c. */
+struct memtrack_counters *memtrack_charge_slow(struct memtrack_thread *thread, const uintptr_t *frame, uint64_t size,
+                                               struct memtrack_memo_entry *entry, uint32_t *cell);
+
+/* Counters to charge an allocation to, and in *cell the cell they belong to; NULL: the block goes uncounted. */
+MEMTRACK_INLINE struct memtrack_counters *memtrack_charge(struct memtrack_thread *thread, const uintptr_t *frame,
+                                                          uint64_t size, uint32_t *cell)
+{
+    struct memtrack_memo_entry *entry = NULL;
+    if (MEMTRACK_LIKELY(!memtrack_rt.special)) {
+        uint32_t size_class = size < MEMTRACK_CLASS_TABLE ? memtrack_class_table[size] : memtrack_size_class(size);
+        entry = memtrack_memo_find(thread->memo, frame[1], (uintptr_t)&frame[1], frame[0]);
+        if (MEMTRACK_LIKELY(entry != NULL)) {
+            const struct memtrack_memo_way *way = memtrack_memo_way(entry, size_class);
+            if (MEMTRACK_LIKELY(way != NULL)) {
+                *cell = way->cell;
+                return way->counters;
+            }
+        }
+    }
+    return memtrack_charge_slow(thread, frame, size, entry, cell);
 }
 
 /* Stores the live value of a cell as of the present peak, before the first change after it. */

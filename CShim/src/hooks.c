@@ -5,6 +5,7 @@
  * is exact, the stack is not taken.
  */
 #include "hooks.h"
+#include "next.h"
 
 /* A forked child has no region until its repair is through; a signal handler may get here meanwhile. */
 static bool has_region(void)
@@ -73,14 +74,24 @@ MEMTRACK_COLD struct memtrack_block memtrack_realloc_take_shared(uintptr_t addre
     return memtrack_rt.stopped ? none : memtrack_livemap_take(address);
 }
 
-MEMTRACK_COLD void memtrack_free_shared(uintptr_t address)
+MEMTRACK_COLD bool memtrack_free_unknown(const void *block)
 {
-    if (memtrack_rt.stopped)
-        return;
-    kind_of_call();
-    struct memtrack_block block = memtrack_livemap_take(address);
-    if (block.cell)
-        memtrack_uncounted_free(block);
-    else
+    if (memtrack_is_early(block))
+        return false;
+    if (!memtrack_rt.stopped)
         MEMTRACK_HEALTH(unknown_frees, 1);
+    return true;
+}
+
+MEMTRACK_COLD bool memtrack_free_shared(uintptr_t address)
+{
+    struct memtrack_block block = {0, 0};
+    if (!memtrack_rt.stopped) {
+        kind_of_call();
+        block = memtrack_livemap_take(address);
+    }
+    if (!block.cell)
+        return memtrack_free_unknown((const void *)address);
+    memtrack_uncounted_free(block);
+    return true;
 }

@@ -14,7 +14,8 @@
 
 /* hooks.c: the same without a bank (re-entrant, or none to be had) */
 void memtrack_allocated_shared(uintptr_t address, uint64_t size);
-void memtrack_free_shared(uintptr_t address);
+bool memtrack_free_shared(uintptr_t address);   /* as memtrack_freeing */
+bool memtrack_free_unknown(const void *block);  /* of a block that is not in the live map; as memtrack_freeing */
 struct memtrack_block memtrack_realloc_take_shared(uintptr_t address);
 void memtrack_uncounted(uint64_t size);
 void memtrack_uncounted_free(struct memtrack_block block);
@@ -39,22 +40,6 @@ MEMTRACK_INLINE void memtrack_leave(struct memtrack_thread *thread)
     thread->ready = thread->epoch;
 }
 
-/* Counters to charge an allocation to, and in *cell the cell they belong to; NULL: the block goes uncounted. */
-MEMTRACK_INLINE struct memtrack_counters *memtrack_charge(struct memtrack_thread *thread, const uintptr_t *frame,
-                                                          uint64_t size, uint32_t *cell)
-{
-    *cell = memtrack_site_cell(thread, frame, size);
-    if (MEMTRACK_UNLIKELY(*cell < MEMTRACK_FIRST_CELL))
-        MEMTRACK_HEALTH(overflow_cells, 1);
-    struct memtrack_counters *counters = memtrack_counters_for(thread, *cell, size);
-    if (MEMTRACK_UNLIKELY(!counters)) {
-        *cell = memtrack_builtin_cell(MEMTRACK_KIND_OVERFLOW, size);
-        MEMTRACK_HEALTH(overflow_cells, 1);
-        counters = memtrack_counters_for(thread, *cell, size);
-    }
-    return counters;
-}
-
 MEMTRACK_INLINE void memtrack_allocated(const void *block, uint64_t size, const uintptr_t *frame)
 {
     struct memtrack_thread *thread = memtrack_enter(frame);
@@ -62,6 +47,7 @@ MEMTRACK_INLINE void memtrack_allocated(const void *block, uint64_t size, const 
         memtrack_allocated_shared((uintptr_t)block, size);
         return;
     }
+    memtrack_livemap_prefetch((uintptr_t)block);
     uint32_t cell;
     struct memtrack_counters *counters = memtrack_charge(thread, frame, size, &cell);
     if (MEMTRACK_UNLIKELY(!counters)) {
@@ -78,16 +64,17 @@ MEMTRACK_INLINE void memtrack_allocated(const void *block, uint64_t size, const 
     memtrack_leave(thread);
 }
 
-MEMTRACK_INLINE void memtrack_freeing(const void *block, const uintptr_t *frame)
+/* False: the block is from the bootstrap arena and must not be passed on. */
+MEMTRACK_INLINE bool memtrack_freeing(const void *block, const uintptr_t *frame)
 {
     struct memtrack_thread *thread = memtrack_enter(frame);
     if (MEMTRACK_UNLIKELY(!thread)) {
-        memtrack_free_shared((uintptr_t)block);
-        return;
+        return memtrack_free_shared((uintptr_t)block);
     }
+    bool pass_on = true;
     struct memtrack_block found = memtrack_livemap_take((uintptr_t)block);
     if (MEMTRACK_UNLIKELY(!found.cell)) {
-        MEMTRACK_HEALTH(unknown_frees, 1);
+        pass_on = memtrack_free_unknown(block);
     } else {
         struct memtrack_counters *counters = memtrack_counters_for(thread, found.cell, found.size);
         if (MEMTRACK_LIKELY(counters != NULL))
@@ -96,6 +83,7 @@ MEMTRACK_INLINE void memtrack_freeing(const void *block, const uintptr_t *frame)
             memtrack_uncounted_free(found);
     }
     memtrack_leave(thread);
+    return pass_on;
 }
 
 #endif

@@ -25,12 +25,8 @@ MEMTRACK_EXPORT void *malloc(size_t size)
 
 MEMTRACK_EXPORT void free(void *block)
 {
-    if (MEMTRACK_LIKELY(block != NULL)) {
-        if (MEMTRACK_UNLIKELY(memtrack_is_early(block)))
-            return;
-        memtrack_freeing(block, MEMTRACK_FRAME());
-    }
-    memtrack_next.free(block);
+    if (MEMTRACK_LIKELY(block == NULL || memtrack_freeing(block, MEMTRACK_FRAME())))
+        memtrack_next.free(block);
 }
 
 /* The rest shares these, out of line. */
@@ -150,12 +146,8 @@ MEMTRACK_EXPORT void *pvalloc(size_t size)
 
 static __attribute__((noinline)) void release(void *block, const uintptr_t *frame)
 {
-    if (block) {
-        if (memtrack_is_early(block))
-            return;
-        memtrack_freeing(block, frame);
-    }
-    memtrack_next.free(block);
+    if (!block || memtrack_freeing(block, frame))
+        memtrack_next.free(block);
 }
 
 MEMTRACK_EXPORT void cfree(void *block)

@@ -37,20 +37,26 @@ static bool make_room(struct memtrack_memo *memo, uint32_t bytes)
 struct memtrack_memo_entry *memtrack_memo_insert(struct memtrack_memo *memo, const struct memtrack_memo_entry *key,
                                                  const uint64_t *words, const uint64_t *addresses)
 {
-    uint32_t bytes = (uint32_t)(sizeof(*key) + key->count * 10u + 7u) & ~7u;
+    uint32_t count = (key->count + MEMTRACK_MEMO_GROUP - 1) & ~(MEMTRACK_MEMO_GROUP - 1);
+    uint32_t bytes = (uint32_t)(sizeof(*key) + count * 10u + 7u) & ~7u;
     if (!make_room(memo, bytes))
         return NULL;
     uint32_t at = memo->used;
     struct memtrack_memo_entry *entry = (struct memtrack_memo_entry *)(void *)(memo->arena + at);
     *entry = *key;
     uint64_t *entry_words = (uint64_t *)(void *)(entry + 1);
-    uint16_t *offsets = (uint16_t *)(void *)(entry_words + key->count);
+    uint16_t *offsets = (uint16_t *)(void *)(entry_words + count);
+    entry->count = (uint16_t)count;
     for (uint32_t i = 0; i < key->count; i++) {
         uint64_t offset = (addresses[i] - key->slot) / 8;
         if (offset > MEMTRACK_MEMO_REACH)
             return NULL;
         entry_words[i] = words[i];
         offsets[i] = (uint16_t)offset;
+    }
+    for (uint32_t i = key->count; i < count; i++) {
+        entry_words[i] = entry_words[i - 1];
+        offsets[i] = offsets[i - 1];
     }
     uint32_t *head = &memo->heads[memtrack_memo_hash(key->address, key->slot) & memo->mask];
     entry->next = *head;

@@ -8,8 +8,9 @@
  *
  * DATA MODEL. A hash from (return address, its slot) to a chain of entries, newest first, in an arena that only
  * grows; a full arena is replaced by an empty one of twice the size up to MEMTRACK_MEMO_MOST, then emptied: it is a
- * cache. Entries are packed: header, `count` words, `count` 16-bit offsets. Owned by one thread; signal
- * handlers never get here (they find the thread BUSY).
+ * cache. Entries are packed: header, `count` words, `count` 16-bit offsets; `count` is a multiple of MEMTRACK_MEMO_GROUP,
+ * so that the comparison branches once a group (4 instructions a word; 8 with a branch for each). Owned by one thread;
+ * signal handlers never get here (they find the thread BUSY).
  */
 #ifndef MEMTRACK_MEMO_H
 #define MEMTRACK_MEMO_H
@@ -22,6 +23,7 @@
 #define MEMTRACK_MEMO_FIRST_HEADS 64u
 #define MEMTRACK_MEMO_TRIES 4u
 #define MEMTRACK_MEMO_WAYS 4u
+#define MEMTRACK_MEMO_GROUP 4u
 #define MEMTRACK_MEMO_WORDS 512u
 #define MEMTRACK_MEMO_REACH 65535u /* words: a slot further up cannot be memoised */
 
@@ -33,10 +35,14 @@ struct memtrack_memo_entry {
     uint32_t stack;    /* node */
     uint16_t count;    /* words to compare */
     uint8_t needs_rbp;
-    uint8_t way;       /* the cell below to replace next */
-    uint8_t classes[MEMTRACK_MEMO_WAYS];
-    uint32_t cells[MEMTRACK_MEMO_WAYS]; /* of this stack, by size class; 0 none */
-    /* uint64_t words[count]; uint16_t offsets[count]; */
+    uint8_t next_way;  /* the way to replace next */
+    /* Cells of this stack by size class, and their counters in the thread's bank. */
+    struct memtrack_memo_way {
+        struct memtrack_counters *counters; /* NULL: not in use */
+        uint32_t size_class;
+        uint32_t cell;
+    } ways[MEMTRACK_MEMO_WAYS];
+    /* uint64_t words[count]; uint16_t offsets[count]; padded to whole groups with copies of the last */
 };
 
 struct memtrack_memo {
@@ -71,27 +77,27 @@ MEMTRACK_INLINE struct memtrack_memo_entry *memtrack_memo_find(struct memtrack_m
         uint32_t count = entry->count;
         const uint16_t *offsets = (const uint16_t *)(const void *)(words + count);
         const uint64_t *stack = (const uint64_t *)slot;
-        uint32_t i = 0;
-        while (i < count && stack[offsets[i]] == words[i])
-            i++;
-        if (MEMTRACK_LIKELY(i == count))
+        uint64_t differs = 0;
+        for (uint32_t i = 0; i < count; i += MEMTRACK_MEMO_GROUP) {
+            differs = (stack[offsets[i]] ^ words[i]) | (stack[offsets[i + 1]] ^ words[i + 1]) |
+                      (stack[offsets[i + 2]] ^ words[i + 2]) | (stack[offsets[i + 3]] ^ words[i + 3]);
+            if (MEMTRACK_UNLIKELY(differs))
+                break;
+        }
+        if (MEMTRACK_LIKELY(!differs))
             return entry;
     }
     return NULL;
 }
 
-/* The cell of the entry's stack for a size class. */
-MEMTRACK_INLINE uint32_t memtrack_memo_cell(struct memtrack_memo_entry *entry, uint32_t size_class)
+/* The way of the entry's stack for a size class; NULL if there is none yet. */
+MEMTRACK_INLINE const struct memtrack_memo_way *memtrack_memo_way(const struct memtrack_memo_entry *entry,
+                                                                  uint32_t size_class)
 {
     for (uint32_t i = 0; i < MEMTRACK_MEMO_WAYS; i++)
-        if (entry->classes[i] == size_class && entry->cells[i])
-            return entry->cells[i];
-    uint32_t cell = memtrack_cell(entry->stack, size_class);
-    uint32_t way = entry->way;
-    entry->way = (uint8_t)((way + 1) % MEMTRACK_MEMO_WAYS);
-    entry->classes[way] = (uint8_t)size_class;
-    entry->cells[way] = cell;
-    return cell;
+        if (entry->ways[i].size_class == size_class && entry->ways[i].counters)
+            return &entry->ways[i];
+    return NULL;
 }
 
 #endif

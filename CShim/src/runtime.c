@@ -5,8 +5,7 @@
 #define _GNU_SOURCE
 #include "runtime.h"
 
-#include "livemap.h"
-#include "stacks.h"
+#include "counters.h"
 #include "next.h"
 
 #include <sys/mman.h>
@@ -46,6 +45,8 @@ void memtrack_boot(void)
     memtrack_configure();
     if (!is_wanted())
         return;
+    for (uint32_t size = 0; size < MEMTRACK_CLASS_TABLE; size++)
+        memtrack_class_table[size] = (uint8_t)memtrack_size_class(size);
     memtrack_rt.special = memtrack_rt.verify_stacks || memtrack_rt.unwinder != MEMTRACK_UNWINDER_RULES;
     memtrack_rt.allocator_unit_shift = memtrack_next_is_glibc() ? 5 : 4;
     struct memtrack_page *page = make_page();

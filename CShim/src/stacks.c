@@ -260,7 +260,7 @@ MEMTRACK_COLD struct memtrack_memo_entry *memtrack_stack_miss(struct memtrack_th
     return memtrack_memo_insert(thread->memo, &key, walk->word, walk->word_address);
 }
 
-MEMTRACK_COLD uint32_t memtrack_site_cell_special(struct memtrack_thread *thread, const uintptr_t *frame, uint64_t size)
+MEMTRACK_COLD uint32_t memtrack_stack_special(struct memtrack_thread *thread, const uintptr_t *frame)
 {
     uintptr_t slot = memtrack_rt.unwinder == MEMTRACK_UNWINDER_CALL_SITE ? 0 : (uintptr_t)&frame[1];
     struct memtrack_memo_entry *entry = memtrack_memo_find(thread->memo, frame[1], slot, frame[0]);
@@ -271,5 +271,5 @@ MEMTRACK_COLD uint32_t memtrack_site_cell_special(struct memtrack_thread *thread
         memtrack_stack_miss(thread, frame, &stack);
     if (memtrack_rt.verify_stacks && stack)
         memtrack_verify(frame, stack);
-    return memtrack_cell(stack, memtrack_size_class(size));
+    return stack;
 }

@@ -69,24 +69,7 @@ void memtrack_libunwind_load(void);
 uint32_t memtrack_libunwind_walk(const uintptr_t *frame, uint64_t *address, uint32_t most);
 void memtrack_verify(const uintptr_t *frame, uint32_t stack);
 
-/* Modes that the hooks do not inline: depth 1, libunwind, verification. */
-uint32_t memtrack_site_cell_special(struct memtrack_thread *thread, const uintptr_t *frame, uint64_t size);
-
-/* The cell for an allocation of `size` bytes by the caller of the hook. */
-MEMTRACK_INLINE uint32_t memtrack_site_cell(struct memtrack_thread *thread, const uintptr_t *frame, uint64_t size)
-{
-    uint32_t size_class = memtrack_size_class(size);
-    if (MEMTRACK_UNLIKELY(memtrack_rt.special))
-        return memtrack_site_cell_special(thread, frame, size);
-    struct memtrack_memo_entry *entry =
-        memtrack_memo_find(thread->memo, frame[1], (uintptr_t)&frame[1], frame[0]);
-    if (MEMTRACK_UNLIKELY(!entry)) {
-        uint32_t stack;
-        entry = memtrack_stack_miss(thread, frame, &stack);
-        if (!entry)
-            return memtrack_cell(stack, size_class);
-    }
-    return memtrack_memo_cell(entry, size_class);
-}
+/* The stack in the modes that the hooks do not inline: depth 1, libunwind, verification. */
+uint32_t memtrack_stack_special(struct memtrack_thread *thread, const uintptr_t *frame);
 
 #endif
