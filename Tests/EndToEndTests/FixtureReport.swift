@@ -72,3 +72,10 @@ func lineOfSite(_ name: String, in source: String) throws -> Int {
     }
     return index + 1
 }
+
+extension Compiled {
+    /// An allocator that signal handlers may use, to stand behind the shim.
+    static func interruptible() throws -> String {
+        try fixture("interruptible.c", ["-O2", "-shared", "-fPIC", "-fno-builtin"])
+    }
+}

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define RESERVED ((uint64_t)8 << 30)
+#define RESERVED ((uint64_t)2 << 40) /* address space; what is touched is little */
 
 static char *base;
 static uint64_t used;
@@ -27,7 +27,7 @@ static char *arena(void)
     return at;
 }
 
-void *memalign(size_t alignment, size_t size)
+static void *take(size_t alignment, size_t size)
 {
     if (alignment < 16)
         alignment = 16;
@@ -42,20 +42,31 @@ void *memalign(size_t alignment, size_t size)
     return (void *)block;
 }
 
+/* The functions below call no other of them: that would be a call of the shim's. */
 void *malloc(size_t size)
 {
-    void *block = memalign(16, size);
+    void *block = take(16, size);
     if (!block)
         errno = ENOMEM;
     return block;
 }
 
-size_t malloc_usable_size(void *block)
+void *memalign(size_t alignment, size_t size)
+{
+    return take(alignment, size);
+}
+
+static size_t size_of(void *block)
 {
     size_t size = 0;
     if (block)
         memcpy(&size, (char *)block - 8, sizeof(size));
     return size;
+}
+
+size_t malloc_usable_size(void *block)
+{
+    return size_of(block);
 }
 
 void free(void *block)
@@ -66,13 +77,13 @@ void free(void *block)
 void *calloc(size_t count, size_t size)
 {
     size_t bytes;
-    return __builtin_mul_overflow(count, size, &bytes) ? NULL : malloc(bytes); /* zero: never used twice */
+    return __builtin_mul_overflow(count, size, &bytes) ? NULL : take(16, bytes); /* zero: never used twice */
 }
 
 void *realloc(void *block, size_t size)
 {
-    void *fresh = malloc(size);
-    size_t old = malloc_usable_size(block);
+    void *fresh = take(16, size);
+    size_t old = size_of(block);
     if (fresh && block)
         memcpy(fresh, block, old < size ? old : size);
     return fresh;
@@ -80,11 +91,11 @@ void *realloc(void *block, size_t size)
 
 int posix_memalign(void **block, size_t alignment, size_t size)
 {
-    *block = memalign(alignment, size);
+    *block = take(alignment, size);
     return *block ? 0 : ENOMEM;
 }
 
 void *aligned_alloc(size_t alignment, size_t size)
 {
-    return memalign(alignment, size);
+    return take(alignment, size);
 }

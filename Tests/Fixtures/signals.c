@@ -51,10 +51,16 @@ static void repeat(int every_microseconds)
     setitimer(ITIMER_REAL, &interval, NULL);
 }
 
-/* Blocks of one thread are written and checked, so that a hook that lost its way would be seen. */
-static int storm(void)
+static void once(int after_microseconds)
 {
-    struct sigaction action = {.sa_handler = allocate, .sa_flags = SA_RESTART};
+    struct itimerval interval = {{0, 0}, {0, after_microseconds}};
+    setitimer(ITIMER_REAL, &interval, NULL);
+}
+
+/* Blocks of one thread are written and checked, so that a hook that lost its way would be seen. */
+static int storm(int flags)
+{
+    struct sigaction action = {.sa_handler = allocate, .sa_flags = SA_RESTART | flags};
     sigaction(SIGALRM, &action, NULL);
     repeat(60);
     uint32_t *ring[128] = {0};
@@ -71,6 +77,17 @@ static int storm(void)
     repeat(0);
     for (int i = 0; i < 128; i++)
         free(ring[i]);
+    return bad;
+}
+
+/* The same with handlers on an alternate stack that is a part of the thread's own. */
+static int storm_on_stack(void)
+{
+    char room[65536];
+    stack_t alternate = {.ss_sp = room, .ss_size = sizeof(room)}, none = {.ss_flags = SS_DISABLE};
+    sigaltstack(&alternate, NULL);
+    int bad = storm(SA_ONSTACK);
+    sigaltstack(&none, NULL);
     return bad;
 }
 
@@ -98,16 +115,16 @@ static int jumps(void)
 {
     struct sigaction action = {.sa_handler = jump, .sa_flags = SA_RESTART};
     sigaction(SIGALRM, &action, NULL);
-    repeat(60);
     while (handled < 3000) {
         if (sigsetjmp(back, 1) == 0) {
             jumping = 1;
-            for (int i = 0; i < 1000; i++)
-                free(deeper(i % 20, (size_t)i));
+            once(20 + handled % 60); /* not again before the jump is done: handlers would pile up */
+            for (;;)
+                for (int i = 0; i < 1000; i++)
+                    free(deeper((i + handled) % 20, (size_t)i));
         }
         jumping = 0;
     }
-    repeat(0);
     for (int i = 0; i < 10000; i++) {
         void *block = make_after(10);
         if (i >= 1000)
@@ -121,7 +138,9 @@ int main(int count, char **arguments)
     setvbuf(stdout, NULL, _IONBF, 0);
     int result = 64;
     if (count > 1 && strcmp(arguments[1], "storm") == 0)
-        result = storm();
+        result = storm(0);
+    else if (count > 1 && strcmp(arguments[1], "alternate") == 0)
+        result = storm_on_stack();
     else if (count > 1 && strcmp(arguments[1], "jumps") == 0)
         result = jumps();
     char text[80];
