@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Foundation
+import Testing
 
 /// Real programs to run under the library, on files of their own that no run changes.
 struct RealProgram: CustomTestStringConvertible, Sendable {
@@ -73,9 +74,16 @@ struct RealProgram: CustomTestStringConvertible, Sendable {
         make("g++", ["g++", "-O1", "-c", "-o", "/dev/null", "words.cpp"]),
         make(
             "bash pipes",
-            ["bash", "-c", "for i in 1 2 3 4; do seq 1 500 | sort -rn | head -3; (x=$(echo $i); echo sub $x); done"]),
-        make("bash loops", ["bash", "-c", "a=(); for ((i = 0; i < 4000; i++)); do a+=(\"item $i\"); done; echo ${#a[@]}"]),
-        make("awk", ["awk", "BEGIN { for (i = 0; i < 30000; i++) a[i % 999] = a[i % 999] i; print length(a[5]) }"]),
+            [
+                "bash", "-c",
+                "for i in 1 2 3 4; do seq 1 500 | sort -rn | head -3; (x=$(echo $i); echo sub $x); done",
+            ]),
+        make(
+            "bash loops",
+            ["bash", "-c", "a=(); for ((i = 0; i < 4000; i++)); do a+=(\"item $i\"); done; echo ${#a[@]}"]),
+        make(
+            "awk",
+            ["awk", "BEGIN { for (i = 0; i < 30000; i++) a[i % 999] = a[i % 999] i; print length(a[5]) }"]),
         make("sort", ["sort", "--parallel=2", "-S", "2M", "numbers.txt"]),
         make("tar and gzip", ["tar", "czf", "/dev/null", "numbers.txt", "words.cpp"]),
         make("jq", ["jq", "-n", "[range(3000) | {a: ., b: (. | tostring)}] | map(.b) | add | length"]),
@@ -87,7 +95,7 @@ struct RealProgram: CustomTestStringConvertible, Sendable {
         + [
             python("exception", "def f(n): return f(n - 1) if n else {}['gone']\nf(5)"),
             python("exit status", "import sys; sys.stderr.write('to stderr\\n'); sys.exit(41)"),
-            make("ls", ["ls", "-la", "--time-style=+", "."]),
+            make("ls", ["ls", "-la", "--time-style=+", "numbers.txt", ".git/refs", "nothing"]),
             make("git status", ["git", "status", "--short", "--branch"]),
             make("git failure", ["git", "log", "no-such-branch"]),
             make("perl die", ["perl", "-e", "open F, '<', '/no/such' or die qq(cannot: $!)"]),
@@ -132,7 +140,9 @@ enum Workplace {
         try write(
             "Hello.java",
             "public class Hello { public static void main(String[] a) { System.out.println(\"hello\"); } }\n")
-        let git = ["git", "-c", "user.name=A", "-c", "user.email=a@example.com", "-c", "init.defaultBranch=main"]
+        let git = [
+            "git", "-c", "user.name=A", "-c", "user.email=a@example.com", "-c", "init.defaultBranch=main",
+        ]
         let dates = ["GIT_AUTHOR_DATE": "@1700000000 +0000", "GIT_COMMITTER_DATE": "@1700000000 +0000"]
         _ = try Command.run(git + ["init", "-q"], directory: place.path)
         for round in 1...8 {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Foundation
+import MemtrackRegion
 
 /// What these tests read of a report in JSON.
 struct Report: Decodable {

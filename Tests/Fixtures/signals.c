@@ -62,10 +62,10 @@ static int storm(int flags)
 {
     struct sigaction action = {.sa_handler = allocate, .sa_flags = SA_RESTART | flags};
     sigaction(SIGALRM, &action, NULL);
-    repeat(60);
+    repeat(150);
     uint32_t *ring[128] = {0};
     int bad = 0;
-    for (uint32_t i = 0; handled < 4000; i++) {
+    for (uint32_t i = 0; handled < 3000; i++) {
         uint32_t **place = &ring[(i * 13) % 128];
         if (*place && **place >= i)
             bad = 1;
@@ -127,6 +127,8 @@ static int jumps(void)
     }
     for (int i = 0; i < 10000; i++) {
         void *block = make_after(10);
+        if (!block)
+            return 1;
         if (i >= 1000)
             free(block);
     }

@@ -40,7 +40,7 @@ int main(int count, char **arguments)
     int threads = count > 2 ? atoi(arguments[2]) : 100;
     at_once = count > 1 && strcmp(arguments[1], "live") == 0;
     int group = at_once ? threads : 8;
-    pthread_t *thread = calloc((size_t)group, sizeof(*thread));
+    pthread_t *thread = calloc((size_t)group + 100, sizeof(*thread));
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, 65536);

@@ -228,7 +228,7 @@ final class Session: Sendable {
             command, environment: environment(more), input: input, directory: directory, timeout: timeout)
     }
 
-    private func environment(_ more: [String: String]) throws -> [String: String] {
+    func environment(_ more: [String: String]) throws -> [String: String] {
         try environment(preload: [], more)
     }
 
@@ -262,10 +262,12 @@ final class Session: Sendable {
 enum Compiled {
     /// Compiles one source of Tests/Fixtures (or, with a slash in front, of `Tests`) and returns the path of the
     /// program, or of the library if `flags` holds -shared.
-    static func fixture(_ source: String, as name: String? = nil, _ flags: [String] = []) throws -> String {
+    static func fixture(
+        _ source: String, as name: String? = nil, _ flags: [String] = [], compiler: String? = nil
+    ) throws -> String {
         let tests = Build.root + "/Tests/"
         let file = source.hasPrefix("/") ? tests + source.dropFirst() : tests + "Fixtures/" + source
-        let key = ([file] + flags).joined(separator: " ")
+        let key = ([compiler ?? "", file] + flags).joined(separator: " ")
         lock.lock()
         defer { lock.unlock() }
         if let known = products[key] { return known }
@@ -273,7 +275,7 @@ enum Compiled {
         let stem = name ?? URL(fileURLWithPath: file).deletingPathExtension().lastPathComponent
         let product = directory.file("\(stem)-\(products.count)" + (flags.contains("-shared") ? ".so" : ""))
         let isC = file.hasSuffix(".c")
-        let standard = isC ? ["cc", "-std=gnu11"] : ["c++", "-std=c++17"]
+        let standard = [compiler ?? (isC ? "cc" : "c++"), isC ? "-std=gnu11" : "-std=c++17"]
         let command =
             standard + ["-g", "-Wall", "-Wextra", "-o", product, file] + flags + [
                 "-ldl", "-lpthread", "-lrt",
