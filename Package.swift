@@ -67,6 +67,8 @@ let package = Package(
             name: "MemtrackReportTests",
             dependencies: ["MemtrackReport", "MemtrackProfile", "MemtrackRegion", "MemtrackSymbols"],
             exclude: ["Golden"], swiftSettings: settings),
-        .testTarget(name: "EndToEndTests", dependencies: [], swiftSettings: settings),
+        .testTarget(
+            name: "EndToEndTests", dependencies: ["MemtrackRegion"], exclude: ["Golden"],
+            swiftSettings: settings),
     ]
 )

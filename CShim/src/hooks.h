@@ -28,8 +28,10 @@ MEMTRACK_INLINE struct memtrack_thread *memtrack_enter(const uintptr_t *frame)
         if (!thread)
             return NULL;
     }
+    thread->guard = (uintptr_t)frame; /* before BUSY: a handler that finds it asks where the hook's frame is */
+    thread->guard_return = frame[1];
+    MEMTRACK_SIGNAL_FENCE();
     thread->ready = MEMTRACK_READY_BUSY;
-    thread->guard = (uintptr_t)frame;
     MEMTRACK_SIGNAL_FENCE();
     return thread;
 }

@@ -22,10 +22,16 @@ static bool make_room(struct memtrack_memo *memo, uint32_t bytes)
         uint32_t size = memo->size ? memo->size * 2 : MEMTRACK_MEMO_FIRST;
         char *arena = memtrack_map_private(size);
         if (arena) {
-            if (memo->arena)
-                memtrack_unmap_private(memo->arena, memo->size);
+            /* A handler may leave this function by longjmp at any point: no offset, then no old arena, then unmap it. */
+            char *old = memo->arena;
+            uint32_t old_size = memo->size;
+            memtrack_memo_clear(memo);
+            MEMTRACK_SIGNAL_FENCE();
             memo->arena = arena;
+            MEMTRACK_SIGNAL_FENCE();
             memo->size = size;
+            if (old)
+                memtrack_unmap_private(old, old_size);
             if (memo->mask + 1 < MEMTRACK_MEMO_HEADS)
                 memo->mask = memo->mask * 2 + 1;
         }

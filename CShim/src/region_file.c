@@ -25,6 +25,7 @@
 #define MEMTRACK_SMALLEST_PAGES 64u
 #define MEMTRACK_DEFAULT_BYTES (UINT64_C(256) << 20)
 #define MEMTRACK_BACKOFF 1024u
+#define MEMTRACK_SHARE 16u /* of a limited address space, the region takes at most one in so many bytes */
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
@@ -275,6 +276,8 @@ static uint64_t capacity_pages(void)
     struct rlimit limit;
     if (memtrack_sys4(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, &limit) == 0 && limit.rlim_cur < bytes)
         bytes = limit.rlim_cur; /* going past it raises SIGXFSZ, which kills */
+    if (memtrack_sys4(SYS_prlimit64, 0, RLIMIT_AS, 0, &limit) == 0 && limit.rlim_cur / MEMTRACK_SHARE < bytes)
+        bytes = limit.rlim_cur / MEMTRACK_SHARE; /* the address space is the target's: leave it most of it */
     uint64_t pages = bytes / MEMTRACK_PAGE;
     return pages < UINT32_MAX ? pages : UINT32_MAX;
 }
@@ -301,7 +304,7 @@ bool memtrack_region_create(uint32_t origin, uint32_t cell_base, uint64_t parent
     void *mapping = NULL;
     if (!memtrack_sys_failed(fd)) {
         if (memtrack_sys4(SYS_fallocate, fd, 0, 0, MEMTRACK_INITIAL_PAGES * MEMTRACK_PAGE) == 0) {
-            /* RLIMIT_AS may refuse the whole: try smaller. */
+            /* The address space may be too full for the whole: try smaller. */
             for (; memtrack_rt.region_pages >= MEMTRACK_SMALLEST_PAGES; memtrack_rt.region_pages /= 4) {
                 long bytes = (long)(memtrack_rt.region_pages * MEMTRACK_PAGE);
                 if (memtrack_sys3(SYS_ftruncate, fd, bytes, 0) != 0)

@@ -8,6 +8,7 @@
 #include "counters.h"
 #include "next.h"
 
+#include <signal.h>
 #include <sys/mman.h>
 
 static struct memtrack_page no_page = {.epoch = 0};
@@ -104,11 +105,22 @@ static bool is_forked_child(void)
     return memtrack_rt.pid_check && (uint32_t)memtrack_sys3(SYS_getpid, 0, 0, 0) != memtrack_rt.pid;
 }
 
-/* A hook is BUSY that can no longer be running: a handler left it by longjmp, and we are further up its stack. */
+/* Is this a handler on an alternate signal stack? That may be a part of the thread's own stack. */
+static bool on_signal_stack(void)
+{
+    stack_t now;
+    return memtrack_sys3(SYS_sigaltstack, NULL, &now, 0) == 0 && now.ss_flags & SS_ONSTACK;
+}
+
+/* A hook is BUSY that can no longer be running, because a handler left it by longjmp: our frame is not below its frame,
+ * where a handler's would be, or something else stands by now where its return address was. */
 static bool is_abandoned(const struct memtrack_thread *thread, const uintptr_t *frame)
 {
-    return (uintptr_t)frame > thread->guard && thread->guard >= thread->stack_low &&
-           (uintptr_t)frame < thread->stack_top;
+    if (thread->guard < thread->stack_low || thread->guard >= thread->stack_top ||
+        (uintptr_t)frame >= thread->stack_top)
+        return false;
+    return ((uintptr_t)frame >= thread->guard && !on_signal_stack()) ||
+           ((const uintptr_t *)thread->guard)[1] != thread->guard_return;
 }
 
 /* Everything that is not the plain case. NULL: count without a bank, or (if stopped) not at all. */
@@ -126,8 +138,11 @@ MEMTRACK_COLD struct memtrack_thread *memtrack_enter_slow(const uintptr_t *frame
         thread = memtrack_thread_acquire(frame);
         return thread;
     }
-    if (thread->ready == MEMTRACK_READY_BUSY && !is_abandoned(thread, frame))
-        return NULL;
+    if (thread->ready == MEMTRACK_READY_BUSY) {
+        if (!is_abandoned(thread, frame))
+            return NULL;
+        memtrack_memo_clear(thread->memo); /* it may have been left in the middle of a change */
+    }
     uint64_t epoch = MEMTRACK_LOAD_ACQUIRE(&memtrack_rt.page->epoch);
     if (!memtrack_rt.pid_check && thread->epoch != epoch) {
         memtrack_memo_clear(thread->memo);

@@ -39,7 +39,8 @@ struct memtrack_walk; /* stacks.h */
 struct memtrack_thread {
     uint64_t ready;       /* see above */
     uint64_t epoch;       /* the page's epoch that `ready` returns to */
-    uintptr_t guard;      /* frame of the hook that is running, 0 between hooks */
+    uintptr_t guard;      /* frame of the hook that is running, or of the last one */
+    uintptr_t guard_return; /* its return address */
     uintptr_t last_block; /* the newest block of this thread, for the temporary count */
     int64_t delta;        /* change of the live total since the last flush */
     int64_t headroom;     /* delta above which a free starts to come down from a new peak */

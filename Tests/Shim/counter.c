@@ -7,12 +7,14 @@
  * mapped, one for each process image, so they survive any death: $COUNTER_DIRECTORY/PID-N with five u64:
  * allocations, allocated bytes, frees, reallocs, 1 when the image has exec'ed or exited.
  *
- * A realloc counts as one allocation and one free. Built with -fno-builtin; depends on libc alone.
+ * A realloc counts as one allocation and one free. A forked child has a file of its own (a vfork child is in its
+ * parent's memory, and counts there). Built with -fno-builtin; depends on libc alone.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,7 +81,7 @@ static void resolve(void)
 
 static void add(uint64_t allocations, uint64_t bytes, uint64_t frees, uint64_t reallocs)
 {
-    if ((pid_t)syscall(SYS_getpid) != owner)
+    if (!owner)
         open_file();
     if (!totals)
         return;
@@ -87,6 +89,19 @@ static void add(uint64_t allocations, uint64_t bytes, uint64_t frees, uint64_t r
     __atomic_fetch_add(&totals->bytes, bytes, __ATOMIC_RELAXED);
     __atomic_fetch_add(&totals->frees, frees, __ATOMIC_RELAXED);
     __atomic_fetch_add(&totals->reallocs, reallocs, __ATOMIC_RELAXED);
+}
+
+static void forked(void)
+{
+    owner = 0; /* the file is made at the child's first call */
+    totals = NULL;
+}
+
+/* Before any signal handler can interrupt it. */
+__attribute__((constructor)) static void start(void)
+{
+    resolve();
+    pthread_atfork(NULL, NULL, forked);
 }
 
 static void *counted(void *block, uint64_t bytes)
@@ -114,7 +129,7 @@ void *calloc(size_t count, size_t size)
 void *realloc(void *block, size_t size)
 {
     resolve();
-    void *fresh = next_realloc(block, size);
+    void *fresh = next_realloc ? next_realloc(block, size) : NULL;
     if (!block)
         return counted(fresh, size);
     if (fresh)

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+import Foundation
+import MemtrackRegion
+import Testing
+
+/// However a program ends and whatever it does to itself, the region is complete and the program as without us. The
+/// fixture, endings.c, makes 2,000 blocks of 50 bytes and frees 400.
+@Suite struct TrapEndingTests {
+    private func expectWhole(_ region: RegionSnapshot, _ what: String) {
+        #expect(region.totals.allocations == 2000, "\(what)")
+        #expect(region.totals.allocatedBytes == 100_000, "\(what)")
+        #expect(region.totals.frees == 400, "\(what)")
+        #expect(region.totals.liveBytes == 80_000, "\(what)")
+        #expect(region.health.uncountedAllocations == 0, "\(what)")
+    }
+
+    /// Guards that the counts are in the file at any moment: no hook of ours runs at an end like these.
+    @Test(arguments: [
+        ("return", Finished.End.exited(0)), ("_exit", .exited(3)), ("quick_exit", .exited(4)),
+        ("exit", .exited(5)), ("abort", .killed(SIGABRT)), ("kill", .killed(SIGKILL)),
+        ("segv", .killed(SIGSEGV)),
+    ])
+    func everyEnd(_ ending: String, _ expected: Finished.End) throws {
+        let session = try Session()
+        let finished = try session.run([Compiled.fixture("endings.c", ["-O1"]), ending])
+        #expect(finished.end == expected)
+        expectWhole(try session.region(), ending)
+    }
+
+    /// Guards that no descriptor is kept and no path needed once the region is mapped.
+    @Test(arguments: ["closefrom", "chdir", "nofile", "environment", "fsize", "chroot", "setuid"])
+    func drasticDeeds(_ deed: String) throws {
+        let session = try Session()
+        let empty = try TemporaryDirectory()
+        let program = try Compiled.fixture("endings.c", ["-O1"])
+        let finished = try session.run([program, "return", deed, empty.path])
+        if finished.end == .exited(77) {  // chroot and setuid are not for everybody
+            #expect(["chroot", "setuid"].contains(deed) && geteuid() != 0)
+            return
+        }
+        #expect(finished.isSuccess, "\(finished.end)")
+        expectWhole(try session.region(), deed)
+    }
+
+    /// A child that cannot reach the session directory any more: it runs on, its parent's region says that it is lost.
+    @Test(.enabled(if: geteuid() == 0, "chroot needs root"))
+    func childWithoutARegion() throws {
+        let session = try Session()
+        let empty = try TemporaryDirectory()
+        let finished = try session.run(
+            [Compiled.fixture("endings.c", ["-O1"]), "fork", "chroot", empty.path])
+        #expect(finished.isSuccess)
+        // The parent does not wait; its child is soon done.
+        for _ in 0..<200 where try session.region().health.childrenLost == 0 { usleep(10_000) }
+        let region = try session.region()
+        #expect(region.health.childrenLost == 1)
+        #expect(region.totals.allocations == 2100)
+    }
+
+    /// No directory, one that is a file, one that others may enter: nothing is counted, nothing is said, all works.
+    @Test(arguments: ["/nonexistent/session", "/dev/null", "relative", "open", "link"])
+    func noSessionDirectory(_ kind: String) throws {
+        let place = try TemporaryDirectory()
+        var path = kind
+        if kind == "open" {
+            path = place.file("open")
+            mkdir(path, 0o755)
+        } else if kind == "link" {
+            mkdir(place.file("target"), 0o700)
+            path = place.file("link")
+            symlink(place.file("target"), path)
+        } else if kind == "relative" {
+            // As if it were not set: the place of bare preloads. There the region is removed again below.
+            return
+        }
+        let environment = ["LD_PRELOAD": try Build.library(), "MEMTRACK_SESSION": path]
+        let program = try Compiled.fixture("endings.c", ["-O1"])
+        let finished = try Command.run([program, "exit"], environment: environment)
+        #expect(finished.end == .exited(5))
+        #expect(finished.output.isEmpty)
+        #expect(finished.errors.isEmpty)
+        #expect(SessionDirectory(path: place.file("target")).regionFiles().isEmpty)
+        #expect(SessionDirectory(path: place.file("open")).regionFiles().isEmpty)
+    }
+}
+
+/// Where memory is short. The fixture is limits.c.
+@Suite struct TrapLimitTests {
+    /// Guards the share of a limited address space that the shim leaves to the program.
+    @Test(arguments: [(200, 100), (1000, 700), (64, 12)])
+    func limitedAddressSpace(_ limit: Int, _ heap: Int) throws {
+        let program = try Compiled.fixture("limits.c", ["-O1"])
+        let command = ["sh", "-c", "ulimit -v \(limit * 1024) && exec \"$0\" heap \(heap)", program]
+        #expect(try Command.run(command).isSuccess)
+        let session = try Session()
+        let finished = try session.run(command)
+        #expect(finished.isSuccess, "\(finished.end) \(finished.errorText)")
+        let region = try #require(try session.regions().last)
+        let blocks = UInt64((heap + 1) / 2 + heap / 2 * 1024 + 1)
+        #expect(region.totals.allocations == blocks)
+        #expect(region.totals.frees == blocks)
+        #expect(region.totals.liveBytes == 0)
+    }
+
+    /// Guards that the file never grows past the limit: SIGXFSZ would kill the program.
+    @Test(arguments: [64, 100, 400])
+    func limitedFileSize(_ kilobytes: Int) throws {
+        let program = try Compiled.fixture("limits.c", ["-O1"])
+        let session = try Session()
+        let finished = try session.run(
+            ["bash", "-c", "ulimit -f \(kilobytes) && exec \"$0\" many 5000", program])
+        #expect(finished.isSuccess, "\(finished.end)")
+        try expectAllAccounted(session.regions().filter { $0.identity.executable == program }, 5000)
+    }
+
+    /// Guards the overflow cells: a region that is full goes on counting by size class; what it cannot count, it says.
+    @Test(arguments: [64, 128, 256, 1024])
+    func tinyRegion(_ kilobytes: Int) throws {
+        let session = try Session()
+        let program = try Compiled.fixture("limits.c", ["-O1"])
+        let finished = try session.run(
+            [program, "many", "20000"], ["MEMTRACK_REGION_BYTES": String(kilobytes * 1024)])
+        #expect(finished.isSuccess, "\(finished.end)")
+        try expectAllAccounted([session.region()], 20_000)
+    }
+
+    private func expectAllAccounted(_ regions: [RegionSnapshot], _ count: UInt64) {
+        // The mapping may have been refused: then there is no region, and the program has run all the same.
+        for region in regions {
+            #expect(region.totals.allocations + region.health.uncountedAllocations == count)
+            #expect(region.totals.frees + region.health.unknownFrees == count / 2)
+            #expect(region.damagedRecords == 0)
+            // i % 12 chooses the size: every class has a twelfth, and no block is in another's.
+            for power in 0..<12 where region.health.uncountedAllocations == 0 {
+                let size = SizeClass.containing(1 << UInt64(power))
+                let counted = region.cells.filter { $0.sizeClass == size }.map(\.counters.allocations).reduce(
+                    0, +)
+                let expected = (count + 11 - UInt64(power)) / 12
+                #expect(counted == expected, "size \(1 << power)")
+            }
+        }
+    }
+
+    /// Guards that each page is reserved before it is touched: on a full file system a store raises SIGBUS.
+    @Test(.enabled(if: geteuid() == 0 && Command.has("unshare"), "mounting needs root"))
+    func fullFileSystem() throws {
+        let program = try Compiled.fixture("limits.c", ["-O1"])
+        let place = try TemporaryDirectory()
+        let script = """
+            mount -t tmpfs -o size=300k,mode=700 none "$1" || exit 77
+            LD_PRELOAD="$3" MEMTRACK_SESSION="$1" "$2" many 20000 || exit $?
+            "$4" report --json --region "$1"/region-*
+            """
+        let finished = try Command.run([
+            "unshare", "-m", "sh", "-c", script, "sh", place.path, program, Build.library(), Build.reader(),
+        ])
+        if finished.end == .exited(77) { return }  // not in this container
+        if finished.errorText.contains("unshare") { return }
+        #expect(finished.isSuccess, "\(finished.end) \(finished.errorText)")
+        struct Health: Decodable { var regionRefusals: Int, overflowCells: Int }
+        struct Whole: Decodable {
+            var totals: Report.Counters
+            var health: Health
+        }
+        let report = try JSONDecoder().decode(Whole.self, from: finished.output)
+        #expect(report.health.regionRefusals > 0)
+        #expect(report.totals.allocations > 10_000)
+        #expect(report.totals.allocations <= 20_000)
+    }
+}

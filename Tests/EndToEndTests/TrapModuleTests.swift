@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+import Foundation
+import MemtrackRegion
+import Testing
+
+/// Libraries that come and go, and other libraries that are preloaded. The fixtures are loader.c and plugin.c.
+@Suite struct TrapModuleTests {
+    private func plugin(_ name: String, room: Int) throws -> String {
+        try Compiled.fixture(
+            "plugin.c", as: "plugin-" + name,
+            ["-O1", "-shared", "-fPIC", "-DPLUGIN=\(name)", "-DROOM=\(room)"])
+    }
+
+    /// Guards the interposed dlclose: two libraries in turn at one address, with frames of different size. Without it
+    /// stacks name the wrong one, or are unwound by the other's rules.
+    @Test func twoLibrariesAtOneAddress() throws {
+        let rounds = 1500
+        let session = try Session()
+        let libraries = [try plugin("one", room: 24), try plugin("two", room: 1048)]
+        let finished = try session.run([Compiled.fixture("loader.c"), String(rounds)] + libraries)
+        #expect(finished.isSuccess, "\(finished.end)")
+        let same = Int(finished.outputText.trimmingCharacters(in: .whitespacesAndNewlines)) ?? 0
+        try #require(same > rounds, "the loader put the two at different places: this shows nothing")
+
+        let report = try Report(session)
+        for (name, library) in zip(["one", "two"], libraries) {
+            let sites = report.sites(in: "inner_" + name)
+            #expect(sites.map(\.counters.allocations).reduce(0, +) == rounds, "\(name)")
+            for site in sites {
+                #expect(site.frame.module == library)
+                #expect(site.stack.map(\.function).prefix(3) == ["inner_" + name, "plugin_make", "main"])
+            }
+        }
+        // Loading one again adds nothing: the tables stay as small as after the first round.
+        let region = try session.region()
+        #expect(region.nodes.compactMap { $0 }.count < 500)
+        #expect(region.modules.count < 20)
+        #expect(region.health.incompleteStacks == 0)
+    }
+
+    /// Guards the bootstrap: what dlsym allocates when it does not find a function comes from a small arena, and its
+    /// error message is not left for the program (loader.c asks for it first of all).
+    @Test func bootstrapLeavesNoTrace() throws {
+        let session = try Session()
+        #expect(try session.run([Compiled.fixture("loader.c"), "0"]).end == .exited(0))
+    }
+
+    /// Another preloaded library, whose constructor and destructor allocate, before ours and behind.
+    @Test(arguments: [true, false])
+    func besideAnotherLibrary(_ first: Bool) throws {
+        let other = try Compiled.fixture("early.c", ["-O1", "-shared", "-fPIC"])
+        let session = try Session()
+        let library = try Build.library()
+        let order = first ? [other, library] : [library, other]
+        let finished = try session.run(
+            [Compiled.fixture("endings.c", ["-O1"])], ["LD_PRELOAD": order.joined(separator: " ")])
+        #expect(finished.isSuccess)
+        let region = try session.region()
+        // endings.c makes 2,000 blocks and frees 400; early.c makes and frees 3 of 700, before main and after.
+        let early = region.cells.filter { $0.sizeClass == SizeClass.containing(700) }
+        #expect(early.map(\.counters.allocations).reduce(0, +) == 6)
+        #expect(early.map(\.counters.frees).reduce(0, +) == 6)
+        #expect(region.totals.allocations == 2006)
+        #expect(region.totals.frees == 406)
+        #expect(region.health.unknownFrees == 0)
+    }
+
+    /// Guards that the whole family is taken from one allocator, whichever stands behind us. To see it, install
+    /// libjemalloc2 and libtcmalloc-minimal4.
+    @Test(arguments: ["libjemalloc.so.2", "libtcmalloc_minimal.so.4", "libmimalloc.so.2"])
+    func otherAllocators(_ name: String) throws {
+        let known = try Command.run(["/sbin/ldconfig", "-p"]).outputText
+        guard let line = known.split(separator: "\n").first(where: { $0.contains(name) }),
+            let path = line.split(separator: " ").last.map(String.init)
+        else { return }
+        let session = try Session()
+        let preload = [try Build.library(), path].joined(separator: ":")
+        // 1 where pvalloc or the like is not what glibc's is: then without us too.
+        let program = try Compiled.fixture("known.c", ["-O0"])
+        let bare = try Command.run([program, "plain"], environment: ["LD_PRELOAD": path])
+        let finished = try session.run([program, "plain"], ["LD_PRELOAD": preload])
+        #expect(finished.end == bare.end)
+        #expect(try Report(session).sites(in: "leak_100").first?.counters.liveBlocks == 1000)
+        #expect(try session.region().health.unknownFrees == 0)
+        let cxx = try Session()
+        let forms = try Compiled.fixture("known.cpp", ["-O1"])
+        #expect(try cxx.run([forms], ["LD_PRELOAD": preload]).isSuccess)
+        #expect(try Report(cxx).sites(in: "plain_forms").map(\.counters.allocations).reduce(0, +) == 60)
+    }
+}

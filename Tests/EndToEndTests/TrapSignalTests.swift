@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+import Foundation
+import MemtrackRegion
+import Testing
+
+/// Handlers that allocate while a hook runs, and stacks that are not the thread's. The fixture is signals.c, on
+/// interruptible.c: with glibc's allocator such a program may hang without us.
+@Suite struct TrapSignalTests {
+    private func run(_ mode: String) throws -> (Session, [UInt64], TemporaryDirectory) {
+        let session = try Session()
+        let counts = try TemporaryDirectory()
+        let environment = try session.environment(
+            preload: [Compiled.counter(), Compiled.interruptible()], ["COUNTER_DIRECTORY": counts.path])
+        let finished = try Command.run(
+            [Compiled.fixture("signals.c", ["-O1"]), mode], environment: environment)
+        #expect(finished.isSuccess, "\(finished.end)")
+        let made = finished.outputText.split(whereSeparator: \.isWhitespace).compactMap { UInt64($0) }
+        return (session, made, counts)
+    }
+
+    /// Guards the BUSY mark: without it a handler would work on the same counters and the same memo as the hook it
+    /// interrupted. On a stack of its own inside the thread's, the handler's frame lies above the hook's.
+    @Test(arguments: ["storm", "alternate"])
+    func handlersAllocateInsideHooks(_ mode: String) throws {
+        let (session, made, counts) = try run(mode)
+        let region = try session.region()
+        #expect(made.count == 2)
+        #expect(region.totals.allocations == made.reduce(0, +))
+        #expect(region.totals.liveBlocks == 0)
+        #expect(region.totals.liveBytes == 0)
+        #expect(region.health.unknownFrees == 0)
+        try CounterFile.expectEqual(session, counts)
+        // Some did come inside a hook, else this shows nothing; they are counted without a stack.
+        #expect(region.health.reentrant > 0)
+        #expect(region.allocations(.reentrant) <= region.health.reentrant)
+    }
+
+    /// Guards the release of the guard: a hook that a handler left by longjmp must not make all that follows
+    /// "re-entrant", wherever the next call comes from.
+    @Test func longjmpOutOfAHook() throws {
+        let (session, _, _) = try run("jumps")
+        let region = try session.region()
+        let after = try Report(session).sites(in: "make_after")
+        #expect(after.map(\.counters.allocations).reduce(0, +) == 10_000)
+        #expect(after.map(\.counters.liveBlocks).reduce(0, +) == 1000)
+        #expect(region.health.reentrant < region.totals.allocations / 20)
+        #expect(region.totals.liveBlocks >= 1000)
+        #expect(region.damagedRecords == 0)
+    }
+
+    /// Guards the limits of a walk: on a coroutine's stack, wherever that lies, it ends with the coroutine.
+    @Test func coroutines() throws {
+        let session = try Session()
+        let counts = try TemporaryDirectory()
+        let environment = try session.environment(
+            preload: [Compiled.counter()], ["COUNTER_DIRECTORY": counts.path])
+        let finished = try Command.run(
+            [Compiled.fixture("stacks.cpp", ["-O1"]), "coroutines"], environment: environment)
+        #expect(finished.isSuccess)
+        try CounterFile.expectEqual(session, counts)
+        let touched = try Report(session).sites(in: "touch")
+        #expect(touched.map(\.counters.allocations).reduce(0, +) == 3 * 40)
+        for site in touched {
+            #expect(site.stack.contains { $0.function.hasPrefix("coroutine") })
+            #expect(!site.stack.contains { $0.function == "main" })
+        }
+    }
+
+    /// Threads, forks, signals, jumps and coroutines at once: whatever they do to each other, it ends well.
+    @Test func stress() throws {
+        let session = try Session()
+        let finished = try session.run([Compiled.fixture("stress.c", ["-O1"])])
+        #expect(finished.end == .exited(0), "\(finished.outputText)")
+        let regions = try session.regions()
+        let parent = try #require(regions.first { $0.identity.origin == .exec })
+        #expect(regions.count > 100)
+        #expect(parent.totals.allocations > 10_000)
+        #expect(parent.health.unknownFrees == 0)
+        #expect(regions.allSatisfy { $0.damagedRecords == 0 })
+    }
+}

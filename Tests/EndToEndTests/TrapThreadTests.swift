@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+import Foundation
+import MemtrackRegion
+import Testing
+
+/// Many threads: banks are reused, and where there are none left threads share one. The fixture is threads.c: each
+/// thread makes 10 blocks of 70 bytes and frees 7.
+@Suite struct TrapThreadTests {
+    private func run(_ mode: String, _ threads: Int) throws -> RegionSnapshot? {
+        let session = try Session()
+        let counts = try TemporaryDirectory()
+        let environment = try session.environment(
+            preload: [Compiled.counter()], ["COUNTER_DIRECTORY": counts.path])
+        let finished = try Command.run(
+            [Compiled.fixture("threads.c", ["-O1"]), mode, String(threads)], environment: environment)
+        if finished.end == .exited(77) { return nil }  // a limit on threads, here
+        #expect(finished.isSuccess, "\(finished.end)")
+        try CounterFile.expectEqual(session, counts)
+        let region = try session.region()
+        let made = region.cells.filter { $0.sizeClass == SizeClass.containing(70) && $0.kind != .inherited }
+        #expect(made.map(\.counters.allocations).reduce(0, +) == UInt64(threads * 10))
+        #expect(made.map(\.counters.frees).reduce(0, +) == UInt64(threads * 7))
+        #expect(region.health.uncountedAllocations == 0)
+        return region
+    }
+
+    /// Guards the reclaiming of dead threads' banks: each costs memory, and there are 1,023 of them.
+    @Test func manyShortThreads() throws {
+        guard let region = try run("short", 20_000) else { return }
+        #expect(region.banks <= 100)
+        #expect(region.threadsSeen == 20_001)
+        #expect(region.health.sharedBankCalls == 0)
+    }
+
+    @Test func manyLiveThreads() throws {
+        guard let region = try run("live", 300) else { return }
+        #expect(region.banks >= 301)
+        #expect(region.health.sharedBankCalls == 0)
+    }
+
+    /// Guards the shared bank: beyond the last bank nothing is lost but the stack.
+    @Test func moreThreadsThanBanks() throws {
+        guard let region = try run("live", 1100) else { return }
+        #expect(region.health.sharedBankCalls > 0)
+        #expect(region.allocations(.noStack) > 0)
+    }
+}
