@@ -157,7 +157,8 @@ public final class Monitor {
     }
 
     /// Called while names are looked up, which can take many seconds: a signal sent to the launcher must
-    /// reach the target meanwhile, and Ctrl+Z must stop both. Once the target has ended, Ctrl+C ends the wait.
+    /// reach the target meanwhile, Ctrl+Z must stop both, and processes come and go. Once the target has ended,
+    /// Ctrl+C ends the wait.
     private func attend() {
         let now = Clocks.monotonicNanoseconds
         guard now &- lastAttended > 100_000_000 else { return }
@@ -166,6 +167,7 @@ public final class Monitor {
             if now &- endedNanoseconds > 2_000_000_000 { process.restoreSignals() }
             return
         }
+        collector?.glance()
         while let event = try? process.nextEvent(timeout: .nanoseconds(1)) {
             switch event {
             case .timeout, .exited, .signaled: return

@@ -85,6 +85,13 @@ public final class RegionCollector {
         return hasChanged
     }
 
+    /// The part of a sweep that costs nothing: for the time while names are being looked up, in which short-lived
+    /// processes would come and go unseen.
+    public func glance() {
+        update()
+        for image in images { observe(image) }
+    }
+
     /// Names the functions of images that nobody has looked at yet, so that a checkpoint need not.
     public func warmUp(minimumAge: UInt64) {
         let now = Clocks.monotonicNanoseconds
