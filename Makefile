@@ -43,7 +43,7 @@ bench-deps:
 
 $(BUILD)/shim/%.o: CShim/src/%.c
 	@mkdir -p $(@D)
-	$(CC) $(SHIM_CFLAGS) -MMD -MP -c $< -o $@
+	@$(CC) $(SHIM_CFLAGS) -MMD -MP -c $< -o $@
 
 $(LIBRARY): $(SHIM_OBJECTS)
 	@mkdir -p $(@D)

@@ -31,6 +31,8 @@ public struct ShimFigures: Sendable, Hashable {
     public var fullWalks: UInt64 = 0
     /// Processes in which the shim stopped counting before their end.
     public var stopped = 0
+    /// Records of regions that broke a rule of the format and were repaired or left out.
+    public var damagedRecords = 0
     /// Largest depth limit in force.
     public var stackDepth: UInt32 = 0
 
@@ -44,6 +46,7 @@ public struct ShimFigures: Sendable, Hashable {
         left.walks &+= right.walks
         left.fullWalks &+= right.fullWalks
         left.stopped += right.stopped
+        left.damagedRecords += right.damagedRecords
         left.stackDepth = max(left.stackDepth, right.stackDepth)
     }
 }
@@ -84,5 +87,7 @@ extension RegionHealth {
         left.verifiedStacks &+= right.verifiedStacks
         left.verifyMismatches &+= right.verifyMismatches
         left.verifySkipped &+= right.verifySkipped
+        left.uncountedAllocations &+= right.uncountedAllocations
+        left.uncountedBytes &+= right.uncountedBytes
     }
 }

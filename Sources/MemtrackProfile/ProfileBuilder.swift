@@ -194,6 +194,7 @@ public final class ProfileBuilder {
         shim.walks = snapshot.walks
         shim.fullWalks = snapshot.fullWalks
         shim.stackDepth = snapshot.stackDepth
+        shim.damagedRecords = snapshot.damagedRecords
         if case .stopped = snapshot.state { shim.stopped = 1 }
         let moment = snapshot.peakMonotonicNanoseconds
         accumulator.take(

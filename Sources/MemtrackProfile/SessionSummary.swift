@@ -74,10 +74,15 @@ public struct SessionSummary: Sendable {
     public var interval: Double = 0
     /// Resident bytes of the shim as last measured; nil if never.
     public var shimBytes: UInt64?
+    /// Largest resident set that any one process of the session had, memtrack's own share included, as
+    /// getrusage(2) tells after the end; nil if not known.
+    public var largestRSS: UInt64?
     public var historyPath: String?
     public var jsonPath: String?
     /// What else a reader must know: a daemon left behind, objects not counted and why. Plain sentences.
     public var notes: [String] = []
+    /// What would make the next report better: symbols to install, say. Plain sentences.
+    public var hints: [String] = []
 
     public init(
         program: String, pid: Int32, commandLine: [String], host: String, start: WallTime,

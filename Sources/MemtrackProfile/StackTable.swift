@@ -50,21 +50,21 @@ public struct StackTable: Sendable {
     }
 
     /// The callers of a stack's site that say something to a reader, innermost first: allocation wrappers,
-    /// process start-up code and built-in frames are left out, and of a function that calls itself (or that
-    /// the compiler split and inlined into itself) one frame stands for the run.
+    /// process start-up code and built-in frames are left out, and so is a function that calls itself.
     public func callers(of stack: StackID, limit: Int) -> [Frame] {
         var result: [Frame] = []
         let site = nodes[Int(stack)].site
-        var last = frames[Int(nodes[Int(site)].frame)].function
         var id = nodes[Int(site)].parent
+        // Frames of one function need not be equal: its lines differ.
+        var inner = site == 0 ? "" : frames[Int(nodes[Int(site)].frame)].function
         while id != 0 && result.count < limit {
             let node = nodes[Int(id)]
             let frame = frames[Int(node.frame)]
             if !isWrapper[Int(node.frame)] && frame.kind != .builtIn
-                && !AllocationWrappers.startup.contains(frame.function) && frame.function != last
+                && !AllocationWrappers.startup.contains(frame.function)
             {
-                result.append(frame)
-                last = frame.function
+                if frame.function != inner { result.append(frame) }
+                inner = frame.function
             }
             id = node.parent
         }

@@ -27,14 +27,14 @@ public enum FinalReport {
         if let profile = session.profile {
             lines.blank()
             lines.section("Totals")
-            TotalsBlock(session: session, profile: profile).write(to: &lines)
-            writeTables(session, profile, options: options, to: &lines)
+            if profile.sites.isEmpty {
+                lines.paragraph("No allocation was made.", tone: .dim)
+            } else {
+                TotalsBlock(session: session, profile: profile).write(to: &lines)
+                writeTables(session, profile, options: options, to: &lines)
+            }
         }
-        if session.series.rss.count > 0 {
-            lines.blank()
-            lines.section("Over time", "at \(session.series.checkpoints.count) checkpoints")
-            SeriesTable(series: session.series).write(to: &lines)
-        }
+        writeSeries(session, to: &lines)
         if session.processes.count > 1 {
             lines.blank()
             lines.section("Processes", "RSS as last seen")
@@ -54,6 +54,26 @@ public enum FinalReport {
         for note in session.notes { lines.paragraph(Escape.text(note), mark: "! ", tone: .warning) }
     }
 
+    private static func writeSeries(_ session: SessionSummary, to lines: inout TextLines) {
+        if session.series.rss.count > 0 {
+            lines.blank()
+            let count = session.series.checkpoints.count
+            lines.section(
+                "Over time", "at \(FigureText.plural(UInt64(count), "checkpoint", "checkpoints")), the end included")
+            SeriesTable(series: session.series).write(to: &lines)
+        } else if session.largestRSS != nil {
+            lines.blank()
+            lines.section("Over time")
+        } else if session.profile == nil {
+            lines.paragraph("It ended before its memory could be measured.", tone: .dim)
+        }
+        if let largest = session.largestRSS {
+            lines.paragraph(
+                "No process was ever larger than \(FigureText.bytes(largest)) RSS, memtrack's own memory included.",
+                tone: .dim)
+        }
+    }
+
     static func ended(_ session: SessionSummary) -> String {
         let time = FigureText.duration(session.duration)
         switch session.ending {
@@ -61,7 +81,7 @@ public enum FinalReport {
         case .signalled(let number, let name):
             return "killed by " + (name.isEmpty ? "signal \(number)" : Escape.text(name)) + " after " + time
         case .running: return "running for " + time
-        case .unknown: return "ended after " + time
+        case .unknown: return session.duration > 0 ? "ended after " + time : "ended"
         }
     }
 
@@ -110,7 +130,8 @@ public enum FinalReport {
         if session.jsonPath == nil, session.profile != nil {
             hints.append("--json FILE writes every site with all its stacks.")
         }
-        if let profile = session.profile, lacksLines(profile) {
+        hints += session.hints.map(Escape.text)
+        if let profile = session.profile, session.hints.isEmpty, lacksLines(profile) {
             hints.append("Source lines appear when the program is compiled with -g.")
         }
         if paths.isEmpty && hints.isEmpty { return }

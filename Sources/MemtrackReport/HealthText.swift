@@ -19,6 +19,13 @@ enum HealthText {
             "The system refused memory for the counters \($0) times (a small or full /dev/shm, or a limit): "
                 + "later allocations count under (region full)."
         }
+        add(health.uncountedAllocations) {
+            "\($0) allocations (\(FigureText.bytes(health.uncountedBytes))) could not be counted at all for want of "
+                + "memory: they are in no figure of this report."
+        }
+        add(UInt64(clamping: shim.damagedRecords)) {
+            "\($0) records of the region are damaged and were left out: the program may have overwritten them."
+        }
         add(health.overflowCells) {
             "\($0) allocations found the table of sites full: sizes are exact, their sites are unknown."
         }

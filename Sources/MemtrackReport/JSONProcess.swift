@@ -73,6 +73,9 @@ struct JSONHealth: Encodable {
     var verifiedStacks: UInt64
     var verifyMismatches: UInt64
     var verifySkipped: UInt64
+    var uncountedAllocations: UInt64
+    var uncountedBytes: UInt64
+    var damagedRecords: Int
     var stoppedProcesses: Int
     var regionBytes: UInt64
     var privateBytes: UInt64
@@ -100,6 +103,9 @@ struct JSONHealth: Encodable {
         verifiedStacks = health.verifiedStacks
         verifyMismatches = health.verifyMismatches
         verifySkipped = health.verifySkipped
+        uncountedAllocations = health.uncountedAllocations
+        uncountedBytes = health.uncountedBytes
+        damagedRecords = shim.damagedRecords
         stoppedProcesses = shim.stopped
         regionBytes = shim.regionBytes
         privateBytes = shim.privateBytes

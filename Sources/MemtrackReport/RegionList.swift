@@ -10,6 +10,8 @@ public struct RegionListEntry: Sendable, Codable {
     public var startedRealtimeNanoseconds: UInt64 = 0
     /// The process runs, and this is its present image.
     public var isAlive = false
+    /// The process belongs to another PID namespace; whether it runs cannot be seen from here.
+    public var isElsewhere = false
     public var allocations: UInt64 = 0
     public var liveBytes: Int64 = 0
     /// Memory that the region's file takes, in bytes.

@@ -3,7 +3,8 @@ internal import FoundationEssentials
 
 /// The table of `memtrack list`.
 public enum RegionListText {
-    public static func render(_ entries: [RegionListEntry], layout: Layout) -> String {
+    /// - Parameter hidden: how many older ones are not among the entries.
+    public static func render(_ entries: [RegionListEntry], hidden: Int = 0, layout: Layout) -> String {
         guard !entries.isEmpty else {
             return "No regions. Start a program with: memtrack-preload PROGRAM\n"
         }
@@ -16,8 +17,8 @@ public enum RegionListText {
             ],
             textTitle: "program")
         for entry in entries {
-            let state = entry.problem != nil ? "unreadable" : entry.isAlive ? "running" : "ended"
-            let tone: Tone = entry.isAlive ? .plain : .dim
+            let state = state(entry)
+            let tone: Tone = entry.isAlive || entry.isElsewhere ? .plain : .dim
             let words = entry.arguments.isEmpty ? [entry.program] : entry.arguments
             let program = entry.problem ?? words.joined(separator: " ")
             let cells = [
@@ -33,11 +34,20 @@ public enum RegionListText {
                     text: { room in [Span(DisplayWidth.truncateMiddle(text, to: room), tone)] }))
         }
         table.write(to: &lines)
+        if hidden > 0 {
+            let rest = FigureText.plural(UInt64(hidden), "older one", "older ones")
+            lines.paragraph("\(rest) of ended processes not shown; --all shows them.", tone: .dim)
+        }
         lines.blank()
         lines.paragraph(
-            "memtrack report --pid N shows one; memtrack clean removes those that have ended.", mark: "  ",
-            tone: .dim)
+            "memtrack report --pid N shows one; memtrack clean removes those that have ended.", tone: .dim)
         return lines.text
+    }
+
+    private static func state(_ entry: RegionListEntry) -> String {
+        if entry.problem != nil { return "unreadable" }
+        if entry.isElsewhere { return "elsewhere" }
+        return entry.isAlive ? "running" : "ended"
     }
 
     public static func json(_ entries: [RegionListEntry]) throws(ReportError) -> String {

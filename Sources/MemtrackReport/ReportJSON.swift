@@ -71,6 +71,7 @@ private struct JSONReport: Encodable {
     @OrNull var exitStatus: Int32?
     @OrNull var signal: Int32?
     var notes: [String]
+    var hints: [String]
     @OrNull var totals: JSONCounters?
     @OrNull var peak: Peak?
     var frames: [JSONFrame]
@@ -79,6 +80,8 @@ private struct JSONReport: Encodable {
     var processes: [JSONProcess]
     var health: JSONHealth
     @OrNull var memtrackBytes: UInt64?
+    /// Of any one process, memtrack's share included.
+    @OrNull var largestRssBytes: UInt64?
     var checkpoints: [Summary]
 
     init(_ session: SessionSummary) {
@@ -92,6 +95,7 @@ private struct JSONReport: Encodable {
         if case .exited(let status) = session.ending { exitStatus = status }
         if case .signalled(let number, _) = session.ending { signal = number }
         notes = session.notes
+        hints = session.hints
         let profile = session.profile
         totals = profile.map { JSONCounters($0.totals) }
         peak = profile.map { profile in
@@ -108,6 +112,7 @@ private struct JSONReport: Encodable {
         processes = session.processes.map(JSONProcess.init)
         health = JSONHealth(profile?.shim ?? ShimFigures())
         memtrackBytes = session.shimBytes
+        largestRssBytes = session.largestRSS
         checkpoints = session.series.checkpoints.map {
             Summary(
                 number: $0.number, time: ReportJSON.timestamp($0.time), elapsedSeconds: $0.elapsed,

@@ -55,8 +55,14 @@ struct TotalsBlock {
             Row(
                 label: session.ending == .running ? "live now" : "live at exit",
                 count: FigureText.count(totals.liveBlocks), size: FigureText.bytes(totals.liveBytes),
-                note: "from " + FigureText.plural(UInt64(profile.sites.count), "site", "sites")),
+                note: liveNote),
         ]
+    }
+
+    private var liveNote: String {
+        let live = profile.sites.count { $0.counters.liveBlocks != 0 || $0.counters.liveBytes != 0 }
+        let all = FigureText.plural(UInt64(profile.sites.count), "site", "sites")
+        return "at " + FigureText.count(UInt64(live)) + " of " + all
     }
 
     /// When the peak was, and how far it may be from the truth.

@@ -26,4 +26,12 @@ public enum Clocks {
         guard gethostname(&name, name.count - 1) == 0 else { return "?" }
         return String(decoding: name.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
     }
+
+    /// Largest resident set that this process has had, in bytes. A child's `ru_maxrss` is never less than its
+    /// parent's at the fork, because exec keeps the mark.
+    static var ownLargestRSS: UInt64 {
+        var usage = rusage()
+        getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+        return UInt64(clamping: usage.ru_maxrss) &* 1024
+    }
 }

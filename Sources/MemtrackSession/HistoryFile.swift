@@ -14,7 +14,7 @@ public final class HistoryFile {
     private let directory: String
     private var text: OutputFile?
     private var lines: OutputFile?
-    private var isBroken = false
+    private var isClosed = false
 
     /// - Parameter directory: made with its parents when the file is.
     public init(directory: String, program: String, start: WallTime, pid: Int32) {
@@ -24,38 +24,43 @@ public final class HistoryFile {
         jsonLinesPath = directory + "/" + HistoryNaming.jsonLinesName(program: program, start: moment, pid: pid)
     }
 
-    public var isOpen: Bool { text != nil }
+    /// Throws if it is plain already that nothing can be written in a directory; makes nothing.
+    public static func check(directory: String) throws(SessionError) {
+        let code = OutputFile.obstacle(toDirectory: directory)
+        if code != 0 { throw .cannotMakeDirectory(path: directory, errno: code) }
+    }
+
+    /// Whether there is a text to look at.
+    public var isWritten: Bool { text != nil }
 
     /// Appends a checkpoint; makes the files if need be. After one failure nothing more is written.
     public func add(_ checkpoint: Checkpoint, session: SessionSummary) throws(SessionError) {
         guard try open(session) else { return }
         try write(HistoryText.checkpoint(checkpoint), to: text)
         guard let line = try? ReportJSON.line(checkpoint) else { return }
-        try write(String(decoding: line, as: UTF8.self) + "\n", to: lines)
+        try write(String(decoding: line, as: UTF8.self), to: lines)
     }
 
-    /// Appends the overall figures and closes the files.
+    /// Appends the overall figures; nothing can be added after that.
     public func finish(_ session: SessionSummary) throws(SessionError) {
         guard try open(session) else { return }
         try write(HistoryText.end(session), to: text)
-        text = nil
-        lines = nil
-        isBroken = true
+        isClosed = true
     }
 
     private func open(_ session: SessionSummary) throws(SessionError) -> Bool {
-        if isBroken { return false }
+        if isClosed { return false }
         if text != nil { return true }
         do throws(SessionError) {
             try OutputFile.makeDirectory(directory)
             let text = try OutputFile(path: path)
             lines = try OutputFile(path: jsonLinesPath)
+            try text.write(HistoryText.head(session))
             self.text = text
         } catch {
-            isBroken = true
+            isClosed = true
             throw error
         }
-        try write(HistoryText.head(session), to: text)
         return true
     }
 
@@ -63,7 +68,7 @@ public final class HistoryFile {
         do throws(SessionError) {
             try file?.write(string)
         } catch {
-            isBroken = true
+            isClosed = true
             throw error
         }
     }

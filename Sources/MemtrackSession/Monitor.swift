@@ -21,24 +21,29 @@ public final class Monitor {
         public init() {}
     }
 
-    /// How often the session directory is looked at for processes that have come and gone.
-    private static let sweepSeconds = 0.5
-
-    private let process: TargetProcess
-    private let directory: SessionDirectory?
-    private let collector: RegionCollector?
+    let process: TargetProcess
+    let directory: SessionDirectory?
+    let collector: RegionCollector?
     private let symbols: SymbolSource
-    private let options: Options
+    let options: Options
     private let screen: Screen
-    private let complain: (String) -> Void
+    let complain: (String) -> Void
     private let watch = ProcessWatch()
-    private let history: HistoryFile?
+    let history: HistoryFile?
+    let json: OutputFile?
 
     private var tracker: CheckpointTracker
-    private var summary: SessionSummary
+    var summary: SessionSummary
     private let startNanoseconds = Clocks.monotonicNanoseconds
+    private let ownLargestRSS = Clocks.ownLargestRSS
     private var lastFigures: ProcessFigures?
-    private var lastMarkers: [RegionMarker] = []
+    private var pace = SweepPace()
+    private var lastAttended: UInt64 = 0
+    private var endedNanoseconds: UInt64?
+    var hasComplainedOfHistory = false
+
+    /// Once an image is that old, its functions are named ahead of the next checkpoint.
+    private static let warmUpAge: UInt64 = 1_500_000_000
 
     /// - Parameters:
     ///   - directory: the session's regions; nil where no objects are counted.
@@ -68,6 +73,7 @@ public final class Monitor {
         history = options.historyDirectory.map {
             HistoryFile(directory: $0, program: program, start: start, pid: process.pid)
         }
+        json = Self.openJSON(options.jsonPath, complain)
         tracker = CheckpointTracker(
             program: program, pid: process.pid,
             options: CheckpointTracker.Options(
@@ -77,12 +83,15 @@ public final class Monitor {
     /// Runs until the target has ended and all reports are written.
     public func run() throws(LaunchError) -> TargetOutcome {
         let progress = ProgressLine(isTerminal: screen.isTerminal && !options.isQuiet)
-        collector?.onProgress = progress.update
+        collector?.onProgress = { [weak self] done, total in
+            progress.update(done, total)
+            self?.attend()
+        }
+        checkHistory()
         var nextCheckpoint = options.interval
         while true {
-            let now = elapsed
-            let untilCheckpoint = options.interval > 0 ? max(0, nextCheckpoint - now) : Self.sweepSeconds
-            let event = try process.nextEvent(timeout: .seconds(min(untilCheckpoint, Self.sweepSeconds)))
+            let untilCheckpoint = options.interval > 0 ? max(0, nextCheckpoint - elapsed) : pace.seconds
+            let event = try process.nextEvent(timeout: .seconds(min(untilCheckpoint, pace.seconds)))
             switch event {
             case .exited(let status):
                 summary.ending = .exited(status: status)
@@ -91,8 +100,7 @@ public final class Monitor {
                 summary.ending = .signalled(number: signal, name: SignalName.of(signal))
                 return end(.signaled(signal: signal, coreDumped: coreDumped))
             case .timeout:
-                collector?.sweep()
-                measure(withPSS: false)
+                if options.interval == 0 || elapsed < nextCheckpoint { sweep() }
             case .stopped, .continued, .interrupted:
                 break
             }
@@ -107,95 +115,88 @@ public final class Monitor {
 
     private var elapsed: Double { Double(Clocks.monotonicNanoseconds - startNanoseconds) / 1e9 }
 
+    /// Between checkpoints: whoever has come or gone, and how large the target is.
+    private func sweep() {
+        pace.advance(hasChanged: collector?.sweep() ?? false)
+        measure(withPSS: false)
+        collector?.warmUp(minimumAge: Self.warmUpAge)
+    }
+
     private func measure(withPSS: Bool) {
         let shim = collector?.shimUse() ?? [:]
         if let figures = watch.figures(of: process.pid, shim: shim, withPSS: withPSS) {
             lastFigures = figures
-            summary.shimBytes = collector == nil ? nil : figures.shimBytes
+            if !shim.isEmpty { summary.shimBytes = figures.shimBytes }
         }
     }
 
     private func checkpoint() {
+        // All of one moment; names come after it and may take their time.
         measure(withPSS: true)
-        let view = collector?.view(figures: figures)
-        var checkpoint = tracker.checkpoint(
-            time: Clocks.wallTime, elapsed: elapsed, figures: lastFigures, profile: view?.profile)
-        checkpoint.markers = view?.markers ?? []
-        checkpoint.gauges = view?.gauges ?? []
-        summary.series.add(checkpoint)
+        let capture = collector?.capture()
+        let (time, moment) = (Clocks.wallTime, elapsed)
+        let checkpoint = makeCheckpoint(view(capture), time: time, elapsed: moment) { $0.profile }
         if !options.isQuiet { screen.show(CheckpointText.render(checkpoint, layout: screen.layout)) }
         record(checkpoint)
     }
 
-    private func figures(of pid: Int32) -> ProcessFigures? {
-        pid == process.pid ? lastFigures : watch.figures(of: pid, shim: [:], withPSS: false)
+    private func view(_ capture: RegionCollector.Capture?) -> SessionView? {
+        guard let collector, let capture else { return nil }
+        return collector.view(capture, figures: lastFigures.map { [process.pid: $0] } ?? [:])
     }
 
-    private func record(_ checkpoint: Checkpoint) {
-        guard let history else { return }
-        do throws(SessionError) {
-            try history.add(checkpoint, session: summary)
-        } catch {
-            complain("warning: \(error)")
+    private func makeCheckpoint(
+        _ view: SessionView?, time: WallTime, elapsed: Double, profile: (SessionView) -> Profile
+    ) -> Checkpoint {
+        var checkpoint = tracker.checkpoint(
+            time: time, elapsed: elapsed, figures: lastFigures, profile: view.map(profile))
+        checkpoint.markers = view?.markers ?? []
+        checkpoint.gauges = view?.gauges ?? []
+        summary.series.add(checkpoint)
+        return checkpoint
+    }
+
+    /// Called while names are looked up, which can take many seconds: a signal sent to the launcher must
+    /// reach the target meanwhile, Ctrl+Z must stop both, and processes come and go. Once the target has ended,
+    /// Ctrl+C ends the wait.
+    private func attend() {
+        let now = Clocks.monotonicNanoseconds
+        guard now &- lastAttended > 100_000_000 else { return }
+        lastAttended = now
+        if let endedNanoseconds {
+            if now &- endedNanoseconds > 2_000_000_000 { process.restoreSignals() }
+            return
+        }
+        collector?.glance()
+        while let event = try? process.nextEvent(timeout: .nanoseconds(1)) {
+            switch event {
+            case .timeout, .exited, .signaled: return
+            case .stopped, .continued, .interrupted: continue
+            }
         }
     }
 
     private func end(_ outcome: TargetOutcome) -> TargetOutcome {
+        endedNanoseconds = Clocks.monotonicNanoseconds
         summary.duration = elapsed
-        let view = collector?.view(figures: figures)
-        summary.profile = view?.final
-        summary.processes = view?.records ?? []
+        let time = Clocks.wallTime
+        if let largest = process.usage?.maxRSSBytes, largest > ownLargestRSS { summary.largestRSS = largest }
+        let view = view(collector?.capture())
         noteProblems()
-        var last = tracker.checkpoint(
-            time: Clocks.wallTime, elapsed: summary.duration, figures: lastFigures, profile: view?.final)
-        last.markers = view?.markers ?? []
-        last.gauges = view?.gauges ?? []
-        summary.series.add(last)
-        record(last)
-        if let history, history.isOpen {
-            summary.historyPath = history.path
-            do throws(SessionError) {
-                try history.finish(summary)
-            } catch {
-                complain("warning: \(error)")
-            }
+        if collector?.hasSeenRegions ?? false {
+            summary.profile = view?.final
+            summary.processes = view?.records ?? []
         }
+        if let profile = summary.profile { summary.hints = symbols.notes(on: profile) }
+        let known = summary.profile == nil ? nil : view
+        record(makeCheckpoint(known, time: time, elapsed: summary.duration) { $0.final })
+        finishHistory()
         writeJSON()
         if !options.isQuiet {
             let finalOptions = FinalReport.Options(limit: options.rows, filter: options.filter)
             screen.show(FinalReport.render(summary, layout: screen.layout, options: finalOptions))
         }
-        if collector?.livingPIDs.isEmpty ?? true { _ = try? directory?.removeSelf() }
+        removeSession()
         return outcome
-    }
-
-    private func writeJSON() {
-        guard let path = options.jsonPath else { return }
-        do {
-            let file = try OutputFile(path: path)
-            try file.write(try ReportJSON.report(summary) + Array("\n".utf8))
-            summary.jsonPath = path
-        } catch {
-            complain("warning: \(error)")
-        }
-    }
-
-    private func noteProblems() {
-        guard let collector else { return }
-        if !collector.hasSeenRegions {
-            summary.notes.append(
-                "No allocation was counted: the program ended before it allocated, or the loader did not "
-                    + "load the library into it.")
-        }
-        summary.notes += collector.problems
-        let living = collector.livingPIDs
-        if let first = living.first {
-            let list = living.prefix(8).map(String.init).joined(separator: ", ")
-            summary.notes.append(
-                "\(living.count == 1 ? "A process" : "\(living.count) processes") of this session still "
-                    + "run\(living.count == 1 ? "s" : "") (PID \(list)) and "
-                    + "\(living.count == 1 ? "is" : "are") still being counted; "
-                    + "look again with: memtrack report --pid \(first)")
-        }
     }
 }

@@ -3,16 +3,19 @@ internal import Glibc
 
 /// A file or an inherited descriptor that text is written to, whole or with an error.
 public final class OutputFile {
-    private let descriptor: Int32
     private let path: String
     private let closes: Bool
+    /// -1 until the first write.
+    private var descriptor: Int32
 
-    /// Makes or replaces a file.
+    /// A file that the first write makes or replaces: until then nothing of it is to be seen. An error is
+    /// thrown at once where it is plain that it cannot be written.
     public init(path: String) throws(SessionError) {
         self.path = path
         closes = true
-        descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
-        if descriptor < 0 { throw .cannotWrite(path: path, errno: errno) }
+        descriptor = -1
+        let code = Self.obstacle(toFile: path)
+        if code != 0 { throw .cannotWrite(path: path, errno: code) }
     }
 
     /// Writes to a descriptor that stays the caller's.
@@ -29,16 +32,27 @@ public final class OutputFile {
     public func write(_ text: String) throws(SessionError) { try write(Array(text.utf8)) }
 
     public func write(_ bytes: [UInt8]) throws(SessionError) {
+        if closes && descriptor < 0 {
+            descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+            if descriptor < 0 { throw .cannotWrite(path: path, errno: errno) }
+        }
         var done = 0
         while done < bytes.count {
             let count = bytes.withUnsafeBytes { buffer in
                 Glibc.write(descriptor, buffer.baseAddress! + done, buffer.count - done)
             }
-            if count < 0 {
-                if errno == EINTR || errno == EAGAIN { continue }
-                throw .cannotWrite(path: path, errno: errno)
+            if count >= 0 {
+                done += count
+                continue
             }
-            done += count
+            let code = errno
+            if code == EAGAIN {
+                // Another program made the terminal or pipe non-blocking: wait for room without spinning.
+                var poller = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+                poll(&poller, 1, 1_000)
+            } else if code != EINTR {
+                throw .cannotWrite(path: path, errno: code)
+            }
         }
     }
 
@@ -51,6 +65,43 @@ public final class OutputFile {
                 throw .cannotMakeDirectory(path: path, errno: errno)
             }
         }
+    }
+
+    /// Why a directory cannot be made, or files made in it, as an errno; 0 if nothing is in the way. Makes
+    /// nothing.
+    static func obstacle(toDirectory path: String) -> Int32 {
+        var path = path.isEmpty ? "." : path
+        while true {
+            var status = stat()
+            if stat(path, &status) == 0 {
+                guard status.st_mode & S_IFMT == S_IFDIR else { return ENOTDIR }
+                return access(path, W_OK | X_OK) == 0 ? 0 : errno
+            }
+            if errno != ENOENT { return errno }
+            path = parent(of: path)
+        }
+    }
+
+    /// The same for a file.
+    private static func obstacle(toFile path: String) -> Int32 {
+        if path.isEmpty { return ENOENT }
+        var status = stat()
+        if stat(path, &status) == 0 {
+            if status.st_mode & S_IFMT == S_IFDIR { return EISDIR }
+            return access(path, W_OK) == 0 ? 0 : errno
+        }
+        if errno != ENOENT { return errno }
+        if path.hasSuffix("/") { return EISDIR }
+        let directory = parent(of: path)
+        if stat(directory, &status) != 0 { return errno }
+        return access(directory, W_OK | X_OK) == 0 ? 0 : errno
+    }
+
+    private static func parent(of path: String) -> String {
+        var bytes = Substring(path)
+        while bytes.hasSuffix("/") && bytes.count > 1 { bytes.removeLast() }
+        guard let slash = bytes.lastIndex(of: "/") else { return "." }
+        return slash == bytes.startIndex ? "/" : String(bytes[..<slash])
     }
 
     /// A line for the user, on standard error; if that is closed, for nobody.

@@ -15,33 +15,31 @@ public struct ProcessWatch: Sendable {
     /// Figures of a process and of all its descendants; nil where the process cannot be read (any more).
     ///
     /// PSS costs the kernel a walk over all pages of the process: read it at checkpoints, not more often.
-    public func figures(
-        of pid: Int32, shim: [Int32: RegionCollector.ShimUse], withPSS: Bool
-    ) -> ProcessFigures? {
-        guard let memory = try? procfs.memory(of: pid, withPSS: withPSS) else { return nil }
-        if let identity = try? procfs.identity(of: pid), identity.hasEnded { return nil }
-        let own = shim[pid]
-        var children = 0
-        var childrenRSS: UInt64 = 0
-        var shimBytes = own?.resident ?? 0
+    public func figures(of pid: Int32, shim: [Int32: ShimUse], withPSS: Bool) -> ProcessFigures? {
+        // A process that has ended and was not collected yet has all figures 0.
+        guard let memory = try? procfs.memory(of: pid, withPSS: withPSS), memory.rss > 0 else { return nil }
+        var figures = ProcessFigures(memory, shim: shim[pid])
+        figures.totalRAM = totalRAM
         for child in procfs.descendants(of: pid) where !child.hasEnded {
             guard let use = try? procfs.memory(of: child.pid, withPSS: false) else { continue }
             let childShim = shim[child.pid]?.resident ?? 0
-            children += 1
-            childrenRSS += use.rss.less(childShim)
-            shimBytes += childShim
+            figures.childCount += 1
+            figures.childrenRSS += use.rss.less(childShim)
+            figures.shimBytes += childShim
         }
-        return ProcessFigures(
-            rss: memory.rss.less(own?.resident ?? 0),
-            vms: memory.vms.less(own?.addressSpace ?? 0),
-            peakRSS: memory.peakRSS.less(own?.resident ?? 0),
-            swap: memory.swap,
-            pss: memory.pss.map { $0.less(own?.resident ?? 0) },
-            totalRAM: totalRAM,
-            threads: Int(memory.threads),
-            childCount: children,
-            childrenRSS: childrenRSS,
-            shimBytes: shimBytes)
+        figures.totalRSS = figures.rss &+ figures.childrenRSS
+        return figures
+    }
+}
+
+extension ProcessFigures {
+    /// Of one process alone, without what the shim uses in it.
+    init(_ memory: ProcessMemory, shim: ShimUse?) {
+        let own = shim?.resident ?? 0
+        self.init(
+            rss: memory.rss.less(own), vms: memory.vms.less(shim?.addressSpace ?? 0),
+            peakRSS: memory.peakRSS.less(own), swap: memory.swap, pss: memory.pss.map { $0.less(own) },
+            threads: Int(clamping: memory.threads), shimBytes: own)
     }
 }
 

@@ -7,49 +7,78 @@ public import MemtrackReport
 /// All regions of the calling user, in the bases and in the sessions of launchers.
 public struct RegionCatalog: Sendable {
     private let procfs = Procfs()
+    private let liveness = Liveness()
 
     public init() {}
 
-    /// Oldest first. A file that is no region, or not readable, has an entry with the reason.
-    public func entries() -> [RegionListEntry] {
-        var result: [RegionListEntry] = []
-        for base in SessionDirectory.bases(uid: geteuid()) {
-            for directory in [SessionDirectory(path: base)] + SessionDirectory.sessions(inBase: base) {
-                let files = directory.regionFiles()
-                result += files.map { entry(of: $0, among: files) }
-            }
+    private static var directories: [SessionDirectory] {
+        SessionDirectory.bases(uid: geteuid()).flatMap {
+            [SessionDirectory(path: $0)] + SessionDirectory.sessions(inBase: $0)
         }
-        return result.sorted { $0.createdMonotonicNanoseconds < $1.createdMonotonicNanoseconds }
     }
 
-    /// The newest region of a process.
+    /// Oldest first. A file that is no region, or not readable, has an entry with the reason.
+    /// - Parameter endedLimit: of the processes that have ended, this many of the newest are listed.
+    public func entries(endedLimit: Int = .max) -> (shown: [RegionListEntry], hidden: Int) {
+        var entries = Self.directories.flatMap { directory in
+            let files = directory.regionFiles()
+            let siblings = Dictionary(grouping: files, by: \.pid)
+            return files.map { entry(of: $0, among: siblings[$0.pid] ?? []) }
+        }
+        entries.sort { $0.createdMonotonicNanoseconds < $1.createdMonotonicNanoseconds }
+        var hidden = entries.count { $0.hasEnded } - endedLimit
+        let count = max(0, hidden)
+        entries.removeAll { entry in
+            guard entry.hasEnded, hidden > 0 else { return false }
+            hidden -= 1
+            return true
+        }
+        return (entries.map(withTotals), count)
+    }
+
+    /// The newest region of a process: of one that runs, if there is one.
     public func newest(pid: Int32) throws(SessionError) -> RegionListEntry {
-        if let entry = entries().last(where: { $0.pid == pid && $0.problem == nil }) { return entry }
+        let entries = Self.directories.flatMap { directory in
+            let files = directory.regionFiles().filter { $0.pid == pid }
+            return files.map { entry(of: $0, among: files) }
+        }
+        let readable = entries.filter { $0.problem == nil }
+            .sorted { $0.createdMonotonicNanoseconds < $1.createdMonotonicNanoseconds }
+        if let entry = readable.last(where: \.isAlive) ?? readable.last { return entry }
         throw (try? procfs.identity(of: pid)) == nil ? .noSuchProcess(pid: pid) : .noRegion(pid: pid)
     }
 
-    /// Removes a region's file, and its session directory when that was its last.
-    public func remove(_ entry: RegionListEntry) throws(SessionError) {
-        if unlink(entry.path) != 0 && errno != ENOENT { throw .cannotWrite(path: entry.path, errno: errno) }
-        let directory = String(entry.path.prefix(upTo: entry.path.lastIndex(of: "/") ?? entry.path.startIndex))
-        if directory.contains("/session-") { rmdir(directory) }
+    /// Regions that nobody needs any more: their processes have ended, and no launcher is going to read them.
+    public func removable() -> [RegionListEntry] {
+        Self.directories.flatMap { directory -> [RegionListEntry] in
+            if let session = LauncherSession(path: directory.path), liveness.hasLauncher(session) { return [] }
+            let files = directory.regionFiles()
+            let siblings = Dictionary(grouping: files, by: \.pid)
+            return files.map { entry(of: $0, among: siblings[$0.pid] ?? []) }
+                .filter(\.hasEnded)
+        }
     }
 
-    private func entry(of name: RegionFileName, among files: [RegionFileName]) -> RegionListEntry {
-        var entry = RegionListEntry(
-            path: name.path, pid: name.pid, createdMonotonicNanoseconds: name.createdMonotonicNanoseconds)
-        do throws(RegionError) {
-            let file = try RegionFile(path: name.path)
-            let identity = try file.identity()
-            let totals = try file.snapshot().totals
-            entry.residentBytes = try file.ownMemory().regionBytes
-            entry.program = identity.executable
-            entry.arguments = identity.arguments
-            entry.startedRealtimeNanoseconds = identity.createdRealtimeNanoseconds
-            let isNewest = !files.contains { other in
-                other.pid == name.pid && other.createdMonotonicNanoseconds > name.createdMonotonicNanoseconds
+    /// Removes a region's file.
+    public func remove(_ entry: RegionListEntry) throws(SessionError) {
+        if unlink(entry.path) != 0 && errno != ENOENT { throw .cannotWrite(path: entry.path, errno: errno) }
+    }
+
+    /// Removes the directories of sessions that hold no region and have no launcher.
+    public func removeEmptySessions() {
+        for directory in Self.directories {
+            if let session = LauncherSession(path: directory.path), !liveness.hasLauncher(session) {
+                Monitor.remove(directory)
             }
-            entry.isAlive = isNewest && procfs.isAlive(pid: identity.pid, startTicks: identity.startTicks)
+        }
+    }
+
+    /// Reads the tables of a region for its sums: the costly part of a list.
+    private func withTotals(_ entry: RegionListEntry) -> RegionListEntry {
+        if entry.problem != nil { return entry }
+        var entry = entry
+        do throws(RegionError) {
+            let totals = try RegionFile(path: entry.path).snapshot().totals
             entry.allocations = totals.allocations
             entry.liveBytes = totals.liveBytes
         } catch {
@@ -57,4 +86,27 @@ public struct RegionCatalog: Sendable {
         }
         return entry
     }
+
+    private func entry(of name: RegionFileName, among siblings: [RegionFileName]) -> RegionListEntry {
+        var entry = RegionListEntry(
+            path: name.path, pid: name.pid, createdMonotonicNanoseconds: name.createdMonotonicNanoseconds)
+        do throws(RegionError) {
+            let file = try RegionFile(path: name.path)
+            let identity = try file.identity()
+            entry.residentBytes = try file.ownMemory().regionBytes
+            entry.program = identity.executable
+            entry.arguments = identity.arguments
+            entry.startedRealtimeNanoseconds = identity.createdRealtimeNanoseconds
+            let state = liveness.state(of: identity, among: siblings)
+            entry.isAlive = state == .running
+            entry.isElsewhere = state == .elsewhere
+        } catch {
+            entry.problem = error.description
+        }
+        return entry
+    }
+}
+
+extension RegionListEntry {
+    fileprivate var hasEnded: Bool { !isAlive && !isElsewhere && problem == nil }
 }

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-internal import Glibc
 public import MemtrackProcfs
 public import MemtrackProfile
 public import MemtrackRegion
@@ -8,29 +7,53 @@ internal import MemtrackSymbols
 /// Follows the regions of a session: finds new ones, reads the living, and folds those of images that have
 /// ended into sums, so that neither memory nor the session directory grows with the number of processes.
 ///
-/// An image has ended when its process has, or when the process has replaced itself by `exec`.
+/// An image has ended when its process has, or when the process has replaced itself by `exec`. Reading is
+/// quick and naming functions is not, so they are apart: `capture` is the moment, `view` the work.
 public final class RegionCollector {
-    private struct Image {
+    fileprivate final class Image {
         let name: RegionFileName
         let file: RegionFile
         let identity: RegionIdentity
+        /// Last known; without what the shim uses.
+        var figures: ProcessFigures?
+        /// Private memory of the shim that is resident.
+        var privateBytes: UInt64 = 0
+        var seenMarkers: UInt64 = 0
+        var isWarm = false
+
+        init(name: RegionFileName, file: RegionFile, identity: RegionIdentity) {
+            self.name = name
+            self.file = file
+            self.identity = identity
+        }
+    }
+
+    fileprivate struct Reading {
+        var image: Image
+        var snapshot: RegionSnapshot
+    }
+
+    /// Living images as they were at one moment.
+    public struct Capture {
+        fileprivate var readings: [Reading]
     }
 
     private let directory: SessionDirectory
     private let procfs: Procfs
     private let builder: ProfileBuilder
     private let removesDead: Bool
+    private let perfMaps = PerfMaps()
     private var images: [Image] = []
     private var done: Set<RegionFileName> = []
-    private var perfMaps: [Int32: PerfMap?] = [:]
 
+    /// Images that have ended, read and not yet folded.
+    private var waiting: [Reading] = []
     /// Sum of the ended images, as each stood at its end.
     private var ended = ProfileAccumulator()
     /// The same with nothing alive: what they add to the table of a session that goes on.
     private var settled = ProfileAccumulator()
     private var endedRecords: [ProcessRecord] = []
-    private var lastFigures: [UInt64: ProcessFigures] = [:]
-    private var seenMarkers: [UInt64: UInt64] = [:]
+    private var newMarkers: [RegionMarker] = []
 
     /// Regions that could not be read, each with the reason; one line each.
     public private(set) var problems: [String] = []
@@ -49,15 +72,110 @@ public final class RegionCollector {
     /// Images that are running now.
     public var livingPIDs: [Int32] { images.map(\.identity.pid) }
     /// True once any region has been seen: the library was loaded.
-    public var hasSeenRegions: Bool { !images.isEmpty || !endedRecords.isEmpty }
+    public var hasSeenRegions: Bool { !images.isEmpty || !endedRecords.isEmpty || !waiting.isEmpty }
 
-    /// Finds new regions and folds those of ended images. Cheap where nothing has changed.
-    public func sweep() {
+    /// Finds new regions, folds those of ended images, and looks how large the living are. Cheap where nothing
+    /// has changed: no region is read.
+    /// - Returns: whether an image has come or gone.
+    @discardableResult
+    public func sweep() -> Bool {
+        let hasChanged = update()
+        fold()
+        for image in images { observe(image) }
+        return hasChanged
+    }
+
+    /// The part of a sweep that costs nothing: for the time while names are being looked up, in which short-lived
+    /// processes would come and go unseen.
+    public func glance() {
+        update()
+        for image in images { observe(image) }
+    }
+
+    /// Names the functions of images that nobody has looked at yet, so that a checkpoint need not.
+    public func warmUp(minimumAge: UInt64) {
+        let now = Clocks.monotonicNanoseconds
+        for image in images where !image.isWarm {
+            guard now > image.name.createdMonotonicNanoseconds &+ minimumAge else { continue }
+            image.isWarm = true
+            if let snapshot = try? image.file.snapshot() { _ = profile(of: snapshot) }
+        }
+    }
+
+    /// Reads all living images; takes note of those that have ended.
+    public func capture() -> Capture {
+        update()
+        var readings: [Reading] = []
+        for image in images {
+            do throws(RegionError) {
+                readings.append(Reading(image: image, snapshot: try image.file.snapshot()))
+            } catch {
+                addProblem(error)
+            }
+        }
+        return Capture(readings: readings)
+    }
+
+    /// What was captured, with names.
+    /// - Parameter figures: of a process, where the caller knows better.
+    public func view(_ capture: Capture, figures: [Int32: ProcessFigures] = [:]) -> SessionView {
+        fold()
+        var current = settled
+        var all = ended
+        var records = endedRecords
+        var gauges: [RegionGauge] = []
+        for reading in capture.readings {
+            let (image, snapshot) = (reading.image, reading.snapshot)
+            let profile = profile(of: snapshot)
+            image.isWarm = true
+            current.add(profile)
+            all.add(profile)
+            if let known = figures[snapshot.identity.pid] { image.figures = known }
+            records.append(
+                ProcessRecord(
+                    identity: snapshot.identity, totals: profile.totals, isAlive: true, figures: image.figures))
+            takeMarkers(reading)
+            gauges += snapshot.gauges
+        }
+        records.sort { $0.createdMonotonicNanoseconds < $1.createdMonotonicNanoseconds }
+        let markers = newMarkers.sorted { $0.monotonicNanoseconds < $1.monotonicNanoseconds }
+        newMarkers = []
+        return SessionView(
+            profile: current.profile, final: all.profile, records: records, markers: markers, gauges: gauges)
+    }
+
+    /// What the shim uses in each living process, measured anew.
+    public func shimUse() -> [Int32: ShimUse] {
+        var uses: [Int32: ShimUse] = [:]
+        for image in images {
+            guard let own = try? image.file.ownMemory() else { continue }
+            let use = ShimUse(of: image.identity.pid, own: own, procfs: procfs)
+            image.privateBytes = use.resident &- own.regionBytes
+            uses[image.identity.pid] = use
+        }
+        return uses
+    }
+}
+
+extension RegionCollector {
+    @discardableResult
+    private func update() -> Bool {
+        let before = images.count
         adoptNew()
         let dead = images.filter { !isRunning($0) }
-        if dead.isEmpty { return }
-        images.removeAll { image in dead.contains { $0.name == image.name } }
-        for image in dead { fold(image) }
+        let hasChanged = images.count != before || !dead.isEmpty
+        if dead.isEmpty { return hasChanged }
+        images.removeAll { image in dead.contains { $0 === image } }
+        for image in dead {
+            done.insert(image.name)
+            do throws(RegionError) {
+                waiting.append(Reading(image: image, snapshot: try image.file.snapshot()))
+            } catch {
+                addProblem(error)
+            }
+            if removesDead { try? directory.remove(image.name) }
+        }
+        return hasChanged
     }
 
     private func adoptNew() {
@@ -70,7 +188,7 @@ public final class RegionCollector {
                 continue  // being made at this very moment: next time
             } catch {
                 done.insert(name)
-                problems.append(error.description)
+                addProblem(error)
             }
         }
     }
@@ -86,119 +204,51 @@ public final class RegionCollector {
         // Replaced by a program that the library cannot be loaded into.
         guard let executable = try? procfs.executable(of: identity.pid) else { return true }
         return executable == identity.executable || executable == identity.executable + " (deleted)"
+            // The region has room for so much of it.
+            || (identity.executable.utf8.count >= 500 && executable.hasPrefix(identity.executable))
     }
 
-    private func fold(_ image: Image) {
-        done.insert(image.name)
-        do throws(RegionError) {
-            let snapshot = try image.file.snapshot()
-            let profile = profile(of: snapshot)
+    /// The size of a living image by itself, so that something is known of it when it has ended.
+    private func observe(_ image: Image) {
+        guard let memory = try? procfs.memory(of: image.identity.pid, withPSS: false), memory.rss > 0,
+            let own = try? image.file.ownMemory()
+        else { return }
+        let shim = ShimUse(
+            resident: own.regionBytes &+ image.privateBytes, addressSpace: own.reservedBytes)
+        image.figures = ProcessFigures(memory, shim: shim)
+    }
+
+    private func fold() {
+        let readings = waiting
+        waiting = []
+        for reading in readings {
+            let profile = profile(of: reading.snapshot)
             ended.add(profile)
             settled.add(profile.settled)
             endedRecords.append(
                 ProcessRecord(
-                    identity: snapshot.identity, totals: profile.totals, isAlive: false,
-                    figures: lastFigures[image.name.createdMonotonicNanoseconds]))
-        } catch {
-            problems.append(error.description)
+                    identity: reading.snapshot.identity, totals: profile.totals, isAlive: false,
+                    figures: reading.image.figures))
+            takeMarkers(reading)
+            perfMaps.forget(reading.snapshot.identity.pid)
         }
-        if removesDead { try? directory.remove(image.name) }
     }
 
     private func profile(of snapshot: RegionSnapshot) -> Profile {
-        let map = perfMap(of: snapshot.identity.pid)
+        let map = perfMaps.map(of: snapshot.identity.pid)
         return builder.profile(
             of: snapshot, runtimeName: { address in map?.name(at: address) }, progress: onProgress)
     }
 
-    /// What the runtime of a process says of code it made itself, if it says anything.
-    private func perfMap(of pid: Int32) -> PerfMap? {
-        if case .some(let known) = perfMaps[pid] { return known }
-        perfMaps[pid] = .some(nil)
-        guard let text = InputFile.bytes(of: "/tmp/perf-\(pid).map", limit: 64 << 20) else { return nil }
-        let map = PerfMap(parsing: text)
-        perfMaps[pid] = map
-        return map
+    private func takeMarkers(_ reading: Reading) {
+        let new = reading.snapshot.markers.filter { $0.monotonicNanoseconds > reading.image.seenMarkers }
+        if let last = new.map(\.monotonicNanoseconds).max() { reading.image.seenMarkers = last }
+        newMarkers += new
     }
 
-    /// The state of the session.
-    public struct View {
-        /// Living images, and what the ended ones allocated.
-        public var profile: Profile
-        /// The same with what the ended images left unfreed: for a final report.
-        public var final: Profile
-        /// All images in order of their start.
-        public var records: [ProcessRecord]
-        /// Set since the last view.
-        public var markers: [RegionMarker]
-        public var gauges: [RegionGauge]
-        /// Memory of the shim by process.
-        public var shim: [Int32: ShimUse]
-    }
-
-    /// What the shim uses in one process, in bytes.
-    public struct ShimUse {
-        public var resident: UInt64
-        public var addressSpace: UInt64
-    }
-
-    /// Reads all living images.
-    /// - Parameter figures: of a process, where they are known; kept for the time when it has ended.
-    public func view(figures: (Int32) -> ProcessFigures? = { _ in nil }) -> View {
-        sweep()
-        var current = settled
-        var all = ended
-        var records = endedRecords
-        var markers: [RegionMarker] = []
-        var gauges: [RegionGauge] = []
-        var shim: [Int32: ShimUse] = [:]
-        for image in images {
-            do throws(RegionError) {
-                let snapshot = try image.file.snapshot()
-                let profile = profile(of: snapshot)
-                current.add(profile)
-                all.add(profile)
-                let key = image.name.createdMonotonicNanoseconds
-                let known = figures(snapshot.identity.pid) ?? lastFigures[key]
-                lastFigures[key] = known
-                records.append(
-                    ProcessRecord(
-                        identity: snapshot.identity, totals: profile.totals, isAlive: true, figures: known))
-                markers += newMarkers(snapshot, key: key)
-                gauges += snapshot.gauges
-                shim[snapshot.identity.pid] = shimUse(pid: snapshot.identity.pid, try image.file.ownMemory())
-            } catch {
-                problems.append(error.description)
-            }
-        }
-        records.sort { $0.createdMonotonicNanoseconds < $1.createdMonotonicNanoseconds }
-        return View(
-            profile: current.profile, final: all.profile, records: records, markers: markers, gauges: gauges,
-            shim: shim)
-    }
-
-    /// What the shim uses in each living process; without reading the tables.
-    public func shimUse() -> [Int32: ShimUse] {
-        var uses: [Int32: ShimUse] = [:]
-        for image in images {
-            if let own = try? image.file.ownMemory() {
-                uses[image.identity.pid] = shimUse(pid: image.identity.pid, own)
-            }
-        }
-        return uses
-    }
-
-    private func shimUse(pid: Int32, _ own: RegionOwnMemory) -> ShimUse {
-        let ranges = own.mappings.map { $0.start..<($0.start + $0.bytes) }
-        return ShimUse(
-            resident: own.regionBytes + (procfs.residentBytes(of: pid, ranges: ranges) ?? 0),
-            addressSpace: own.reservedBytes)
-    }
-
-    private func newMarkers(_ snapshot: RegionSnapshot, key: UInt64) -> [RegionMarker] {
-        let seen = seenMarkers[key] ?? 0
-        let new = snapshot.markers.filter { $0.monotonicNanoseconds > seen }
-        if let last = new.map(\.monotonicNanoseconds).max() { seenMarkers[key] = last }
-        return new
+    /// A region that cannot be read is read again at every look: once is enough to say so.
+    private func addProblem(_ error: RegionError) {
+        let text = error.description
+        if !problems.contains(text) && problems.count < 20 { problems.append(text) }
     }
 }

@@ -3,18 +3,22 @@ internal import Glibc
 internal import MemtrackProcfs
 public import MemtrackProfile
 internal import MemtrackRegion
+internal import MemtrackSymbols
 
 /// A final report from one region alone, without the launcher that could have told more.
 public enum RegionReport {
     public static func summary(
         ofRegionAt path: String, wrappers: WrapperMatcher, progress: @escaping ProfileBuilder.Progress
     ) throws -> SessionSummary {
-        let snapshot = try RegionFile(path: path).snapshot()
+        let file = try RegionFile(path: path)
+        let snapshot = try file.snapshot()
         let identity = snapshot.identity
         let symbols = SymbolSource(wrappers: wrappers)
-        let profile = symbols.builder.profile(of: snapshot, progress: progress)
-        let procfs = Procfs()
-        let isAlive = procfs.isAlive(pid: identity.pid, startTicks: identity.startTicks)
+        let map = PerfMaps().map(of: identity.pid)
+        let profile = symbols.builder.profile(
+            of: snapshot, runtimeName: { address in map?.name(at: address) }, progress: progress)
+
+        let isRunning = Liveness().state(of: identity, among: siblings(of: path)) == .running
         let now = Clocks.monotonicNanoseconds
         let age = now > identity.createdMonotonicNanoseconds ? now - identity.createdMonotonicNanoseconds : 0
         let start = WallTime(
@@ -24,11 +28,24 @@ public enum RegionReport {
             program: Frame.baseName(identity.executable), pid: identity.pid, commandLine: identity.arguments,
             host: Clocks.hostName, start: start,
             startMonotonicNanoseconds: identity.createdMonotonicNanoseconds,
-            duration: isAlive ? Double(age) / 1e9 : 0, ending: isAlive ? .running : .unknown, profile: profile)
+            duration: isRunning ? Double(age) / 1e9 : 0, ending: isRunning ? .running : .unknown,
+            profile: profile)
+        let procfs = Procfs()
+        let own = isRunning ? try? file.ownMemory() : nil
+        let shim = own.map { ShimUse(of: identity.pid, own: $0, procfs: procfs) }
+        summary.shimBytes = shim?.resident
+        let memory = isRunning ? try? procfs.memory(of: identity.pid, withPSS: false) : nil
         summary.processes = [
-            ProcessRecord(identity: identity, totals: profile.totals, isAlive: isAlive, figures: nil)
+            ProcessRecord(
+                identity: identity, totals: profile.totals, isAlive: isRunning,
+                figures: memory.map { ProcessFigures($0, shim: shim) })
         ]
-        summary.notes = symbols.notes
+        summary.hints = symbols.notes(on: profile)
         return summary
+    }
+
+    private static func siblings(of path: String) -> [RegionFileName] {
+        let end = path.lastIndex(of: "/")
+        return SessionDirectory(path: end.map { String(path[..<$0]) } ?? ".").regionFiles()
     }
 }

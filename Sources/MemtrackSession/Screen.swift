@@ -45,7 +45,10 @@ public struct Screen {
 
     /// A report that cannot be written must not stop the session: the error is dropped.
     public func show(_ text: String) { try? file.write(text) }
-    public func show(_ bytes: [UInt8]) { try? file.write(bytes) }
+
+    /// For a program that has nothing to do but to print.
+    public func write(_ text: String) throws(SessionError) { try file.write(text) }
+    public func write(_ bytes: [UInt8]) throws(SessionError) { try file.write(bytes) }
 }
 
 /// Environment variables of this process that decide how a screen looks.

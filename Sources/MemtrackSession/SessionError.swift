@@ -6,20 +6,25 @@ public enum SessionError: Error, Sendable, Hashable, CustomStringConvertible {
     case cannotWrite(path: String, errno: Int32)
     case cannotMakeDirectory(path: String, errno: Int32)
     case libraryMissing(searched: [String])
+    /// There is a file, but the loader would refuse it.
+    case libraryUnusable(path: String, reason: String)
     case noSuchProcess(pid: Int32)
     case noRegion(pid: Int32)
 
     public var description: String {
         switch self {
         case .cannotWrite(let path, let code):
-            "cannot write \(path): \(Self.reason(code)); name another place (--history-dir, --report, --json)"
+            "cannot write \(path): \(Self.reason(code)); \(Self.wayOut(code))"
         case .cannotMakeDirectory(let path, let code):
             "cannot make the directory \(path): \(Self.reason(code)); use --history-dir DIR or --no-history"
         case .libraryMissing(let searched):
             "libmemtrack_preload.so not found in \(searched.joined(separator: ", ")); "
                 + "set MEMTRACK_PRELOAD_LIBRARY to its path, or install again"
+        case .libraryUnusable(let path, let reason):
+            "\(path): cannot be preloaded: \(reason); "
+                + "set MEMTRACK_PRELOAD_LIBRARY to libmemtrack_preload.so, or unset it"
         case .noSuchProcess(let pid):
-            "no process has the PID \(pid); memtrack list shows what there is"
+            "no process has the PID \(pid), and it has left no region; memtrack list shows what there is"
         case .noRegion(let pid):
             "process \(pid) does not run under memtrack-preload, so nothing is known of its allocations; "
                 + "start it with memtrack-preload PROGRAM, or with LD_PRELOAD=…/libmemtrack_preload.so"
@@ -27,4 +32,13 @@ public enum SessionError: Error, Sendable, Hashable, CustomStringConvertible {
     }
 
     private static func reason(_ code: Int32) -> String { String(cString: strerror(code)) }
+
+    private static func wayOut(_ code: Int32) -> String {
+        switch code {
+        case ENOSPC, EDQUOT: "free some space there, or name another place"
+        case EISDIR: "name a file in it"
+        case EBADF: "it is closed"
+        default: "name a place that you can write to"
+        }
+    }
 }

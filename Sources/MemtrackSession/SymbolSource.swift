@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import Glibc
 public import MemtrackProfile
+internal import MemtrackRegion
 internal import MemtrackSymbols
 
 /// A profile builder with symbols behind it, and the reasons why some files gave none.
@@ -22,9 +23,24 @@ public final class SymbolSource {
         }
     }
 
-    /// One line for each file without symbols.
-    public var notes: [String] {
-        files.seen.compactMap { symbolizer.note(for: $0) }.sorted()
+    /// Why the largest sites of a profile lack names or lines: one sentence for each of the files concerned, the
+    /// heaviest first, at most `limit`. Files that hold none of these sites are nobody's concern.
+    public func notes(on profile: Profile, sites count: Int = 10, limit: Int = 3) -> [String] {
+        var modules: [String] = []
+        for order in [SiteOrder.peak, .live, .count] {
+            for site in order.sorted(profile.sites).prefix(count) {
+                let frame = site.frame
+                let isLacking = frame.kind == .address || (frame.kind == .function && frame.file == nil)
+                let matters = order == .count || max(site.counters.peakBytes, site.counters.liveBytes) > 0
+                if isLacking, matters, !frame.module.isEmpty, !modules.contains(frame.module) {
+                    modules.append(frame.module)
+                }
+            }
+        }
+        let notes = modules.compactMap { module in
+            files.seen.lazy.filter { $0.path == module }.compactMap { self.symbolizer.note(for: $0) }.min()
+        }
+        return Array(notes.prefix(limit))
     }
 }
 
@@ -37,20 +53,19 @@ public final class ProgressLine {
     public init(isTerminal: Bool) { isShown = isTerminal }
 
     public func update(_ done: Int, _ total: Int) {
-        guard isShown, done & 63 == 0 || done == total else { return }
+        guard isShown else { return }
         let now = Clocks.monotonicNanoseconds
         if done == 0 || started == 0 { started = now }
-        guard now - started > 1_000_000_000 else { return }
         if done == total {
             if last != 0 { put("\r\u{1b}[K") }
             last = 0
-        } else if now - last > 100_000_000 {
+        } else if now &- started > 1_000_000_000, now &- last > 100_000_000 {
             put("\rmemtrack: finding names, \(done * 100 / max(total, 1)) % of \(total) addresses\u{1b}[K")
             last = now
         }
     }
 
     private func put(_ text: String) {
-        _ = text.utf8.withContiguousStorageIfAvailable { write(2, $0.baseAddress, $0.count) }
+        try? OutputFile(descriptor: 2, name: "standard error").write(text)
     }
 }

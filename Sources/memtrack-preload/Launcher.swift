@@ -41,7 +41,7 @@ struct Launcher {
                         targetEnvironment = try preloading(environment, session)
                     } catch {
                         warn("\(error); only procfs figures are shown", &notes)
-                        _ = try? session.removeSelf()
+                        Monitor.remove(session)
                         directory = nil
                     }
                 }
@@ -55,7 +55,7 @@ struct Launcher {
                     path: inspection.path, arguments: arguments, environment: targetEnvironment,
                     options: options)
             } catch {
-                _ = try? directory?.removeSelf()
+                if let directory { Monitor.remove(directory) }
                 throw error
             }
             // The target has its own disposition already; a report that nobody reads must not kill us.
@@ -95,7 +95,7 @@ struct Launcher {
         do throws(SessionError) {
             return try .file(path)
         } catch {
-            say("warning: \(error)")
+            say("warning: \(error); reports go to standard error")
             return .standardError(environment: variables)
         }
     }

@@ -4,7 +4,6 @@ import MemtrackProfile
 import MemtrackSession
 
 /// The command line of the launcher. What it does is in `Launcher`.
-@main
 struct MemtrackPreload: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "memtrack-preload",
@@ -19,16 +18,20 @@ struct MemtrackPreload: ParsableCommand {
             EXAMPLES:
               memtrack-preload ./bot                        a checkpoint every 30 seconds
               memtrack-preload -i 5 -l 20 ./bot --verbose   every 5 seconds, 20 rows
-              memtrack-preload --sort growth ./server       what has grown since the last one
+              memtrack-preload --sort growth ./server       what has grown lately
               memtrack-preload --json out.json -q make -j2  the whole build, for a script
               memtrack-preload --no-objects ./static        procfs figures alone
             """,
         version: "memtrack-preload 0.1.0")
 
-    @Option(name: .shortAndLong, help: "Seconds between checkpoints; 0 for none. Fractions are allowed.")
+    @Option(
+        name: .shortAndLong, parsing: .unconditional,
+        help: .init("Seconds between checkpoints; 0 for none. Fractions are allowed.", valueName: "seconds"))
     var interval: String = "30"
 
-    @Option(name: [.customShort("l"), .long], help: "Rows of each table.")
+    @Option(
+        name: [.customShort("l"), .long], parsing: .unconditional,
+        help: .init("Rows of each table.", valueName: "n"))
     var objectLimit: Int = 10
 
     @Flag(name: .shortAndLong, help: "Accepted for the table of object types, which is yet to come.")
@@ -37,34 +40,41 @@ struct MemtrackPreload: ParsableCommand {
     @Flag(help: "Preload nothing: show procfs figures alone.")
     var noObjects = false
 
-    @Option(help: "Order of the sites: live, count, allocated, growth or peak.")
+    @Option(help: .init("Order of the sites: live, count, allocated, growth or peak.", valueName: "order"))
     var sort: String = "live"
 
-    @Option(help: "Show only sites whose function or module matches REGEX.")
+    @Option(help: .init("Show only sites whose function or module matches.", valueName: "regex"))
     var filter: String?
 
-    @Option(help: "Take functions that match REGEX for allocation wrappers too; the site is their caller.")
+    @Option(
+        help: .init(
+            "Take functions that match for allocation wrappers too; the site is their caller.",
+            valueName: "regex"))
     var allocFn: [String] = []
 
-    @Option(help: "Most frames kept for a stack, 1 to 256; 1 is the call site alone.")
+    @Option(
+        parsing: .unconditional,
+        help: .init("Most frames kept for a stack, 1 to 256; 1 is the call site alone.", valueName: "n"))
     var stackDepth: Int = 64
 
-    @Option(help: "How stacks are taken: rules (fast) or libunwind (slow, for comparison).")
+    @Option(
+        help: .init(
+            "How stacks are taken: rules (fast) or libunwind (slow, for comparison).", valueName: "name"))
     var unwinder: String = "rules"
 
-    @Flag(help: "Check every stack against libunwind: slow, for those who doubt.")
+    @Flag(help: "Check every new stack against libunwind: slow, for those who doubt.")
     var verifyStacks = false
 
     @Flag(help: "Count PROGRAM alone, not its children.")
     var noChildren = false
 
-    @Option(help: "Write the reports to FILE instead of standard error.")
+    @Option(help: .init("Write the reports to a file instead of standard error.", valueName: "file"))
     var report: String?
 
-    @Option(help: "Write the final report to FILE as JSON.")
+    @Option(help: .init("Write the final report to a file as JSON.", valueName: "file"))
     var json: String?
 
-    @Option(help: "Directory of the history files.")
+    @Option(help: .init("Directory of the history files.", valueName: "dir"))
     var historyDir: String = "data/memory_diagnostics"
 
     @Flag(help: "Write no history files.")
@@ -73,7 +83,8 @@ struct MemtrackPreload: ParsableCommand {
     @Flag(name: .shortAndLong, help: "Print no reports.")
     var quiet = false
 
-    @Argument(parsing: .captureForPassthrough, help: "The program and its arguments.")
+    @Argument(
+        parsing: .captureForPassthrough, help: .init("The program and its arguments.", valueName: "program"))
     var command: [String] = []
 
     mutating func run() throws {
@@ -105,11 +116,16 @@ struct MemtrackPreload: ParsableCommand {
                 "'\(interval)' is no interval; give seconds, such as 5 or 0.5 (at least 0.01), or 0 for none")
         }
         plan.monitor.interval = seconds
-        guard objectLimit >= 0 else { throw ValidationError("--object-limit must be 0 or more") }
+        guard objectLimit >= 0 else {
+            throw ValidationError("--object-limit \(objectLimit) is no number of rows; give 0 or more")
+        }
+        guard !(objects && noObjects) else {
+            throw ValidationError("--objects and --no-objects contradict each other; give one of them")
+        }
         plan.monitor.rows = min(objectLimit, 100_000)
         guard let order = SiteOrder(rawValue: sort) else {
             let known = SiteOrder.allCases.map(\.rawValue).joined(separator: ", ")
-            throw ValidationError("'\(sort)' is no order; one of: \(known)")
+            throw ValidationError("'\(sort)' is no order; give one of: \(known)")
         }
         plan.monitor.order = order
         do {
@@ -119,9 +135,11 @@ struct MemtrackPreload: ParsableCommand {
         } catch {
             throw ValidationError("\(error)")
         }
-        guard (1...256).contains(stackDepth) else { throw ValidationError("--stack-depth is 1 to 256") }
+        guard (1...256).contains(stackDepth) else {
+            throw ValidationError("--stack-depth \(stackDepth) is out of range; give 1 to 256")
+        }
         guard unwinder == "rules" || unwinder == "libunwind" else {
-            throw ValidationError("--unwinder is rules or libunwind, not '\(unwinder)'")
+            throw ValidationError("'\(unwinder)' is no unwinder; give rules or libunwind")
         }
         plan.settings = [
             ("MEMTRACK_STACK_DEPTH", String(stackDepth)), ("MEMTRACK_UNWINDER", unwinder),

@@ -5,21 +5,26 @@ import MemtrackSession
 
 struct CleanCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "clean", abstract: "Remove the regions of processes that have ended.")
+        commandName: "clean", abstract: "Remove the regions of processes that have ended.",
+        discussion: """
+            Regions of running processes stay, and so does what a running launcher has not read yet. Files that are no \
+            regions, or cannot be read, are left to you.
+            """)
 
-    @Flag(name: .shortAndLong, help: "Say what would be removed, and remove nothing.")
+    @Flag(name: [.customShort("n"), .long], help: "Say what would be removed, and remove nothing.")
     var dryRun = false
 
     func run() throws {
+        let catalog = RegionCatalog()
         let screen = Screen.standardOutput(environment: Variables.current)
-        var removed = 0
-        var bytes: UInt64 = 0
-        for entry in RegionCatalog().entries() where !entry.isAlive {
-            if !dryRun { try RegionCatalog().remove(entry) }
-            screen.show("\(dryRun ? "would remove" : "removed") \(Escape.text(entry.path))\n")
-            removed += 1
-            bytes += entry.residentBytes
+        let found = catalog.removable()
+        for entry in found {
+            if !dryRun { try catalog.remove(entry) }
+            try screen.write("\(dryRun ? "would remove" : "removed") \(Escape.text(entry.path))\n")
         }
-        screen.show("\(removed) region\(removed == 1 ? "" : "s"), \(FigureText.bytes(bytes))\n")
+        if !dryRun { catalog.removeEmptySessions() }
+        let bytes = found.reduce(0) { $0 &+ $1.residentBytes }
+        let count = found.count == 1 ? "1 region" : "\(found.count) regions"
+        try screen.write("\(count), \(FigureText.bytes(bytes))\n")
     }
 }

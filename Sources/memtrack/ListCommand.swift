@@ -7,16 +7,21 @@ struct ListCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "list", abstract: "List the regions of living and dead processes.")
 
-    @Flag(help: "Print JSON, one object a region.")
+    @Flag(name: .shortAndLong, help: "List all that have ended, not only the newest.")
+    var all = false
+
+    @Flag(help: "Print JSON: an array of all regions.")
     var json = false
+
+    private static let endedLimit = 20
 
     func run() throws {
         let screen = Screen.standardOutput(environment: Variables.current)
-        let found = RegionCatalog().entries()
+        let found = RegionCatalog().entries(endedLimit: all || json ? .max : Self.endedLimit)
         if json {
-            screen.show(try RegionListText.json(found))
+            try screen.write(try RegionListText.json(found.shown))
         } else {
-            screen.show(RegionListText.render(found, layout: screen.layout))
+            try screen.write(RegionListText.render(found.shown, hidden: found.hidden, layout: screen.layout))
         }
     }
 }

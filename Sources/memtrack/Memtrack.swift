@@ -2,7 +2,6 @@
 import ArgumentParser
 
 /// The reader: looks at what the library has counted, while a program runs or after it.
-@main
 struct Memtrack: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "memtrack",

@@ -13,19 +13,23 @@ struct ReportCommand: ParsableCommand {
             that was killed left behind. memtrack list shows the PIDs and the files.
             """)
 
-    @Option(name: .shortAndLong, help: "A process that runs, or the last one that had this PID.")
+    @Option(
+        name: .shortAndLong, parsing: .unconditional,
+        help: .init("A process that runs, or the last one that had this PID.", valueName: "pid"))
     var pid: Int32?
 
-    @Option(help: "A region file.")
+    @Option(help: .init("A region file.", valueName: "file"))
     var region: String?
 
-    @Option(name: [.customShort("l"), .long], help: "Rows of each table.")
+    @Option(
+        name: [.customShort("l"), .long], parsing: .unconditional,
+        help: .init("Rows of each table.", valueName: "n"))
     var objectLimit: Int = 10
 
-    @Option(help: "Show only sites whose function or module matches REGEX.")
+    @Option(help: .init("Show only sites whose function or module matches.", valueName: "regex"))
     var filter: String?
 
-    @Option(help: "Take functions that match REGEX for allocation wrappers too.")
+    @Option(help: .init("Take functions that match for allocation wrappers too.", valueName: "regex"))
     var allocFn: [String] = []
 
     @Flag(help: "Print JSON.")
@@ -35,6 +39,10 @@ struct ReportCommand: ParsableCommand {
         guard (pid == nil) != (region == nil) else {
             throw ValidationError("give either --pid N or --region FILE; memtrack list shows what there is")
         }
+        guard objectLimit >= 0 else {
+            throw ValidationError("--object-limit \(objectLimit) is no number of rows; give 0 or more")
+        }
+        if let pid, pid <= 0 { throw ValidationError("\(pid) is no PID; memtrack list shows what there is") }
     }
 
     func run() throws {
@@ -51,10 +59,10 @@ struct ReportCommand: ParsableCommand {
         let summary = try RegionReport.summary(
             ofRegionAt: path, wrappers: wrappers, progress: progress.update)
         if json {
-            screen.show(try ReportJSON.report(summary) + Array("\n".utf8))
+            try screen.write(try ReportJSON.report(summary))
         } else {
-            let options = FinalReport.Options(limit: max(0, objectLimit), filter: filter)
-            screen.show(FinalReport.render(summary, layout: screen.layout, options: options))
+            let options = FinalReport.Options(limit: min(objectLimit, 100_000), filter: filter)
+            try screen.write(FinalReport.render(summary, layout: screen.layout, options: options))
         }
     }
 }

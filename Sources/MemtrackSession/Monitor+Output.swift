@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import Glibc
+internal import MemtrackProfile
+public import MemtrackRegion
+internal import MemtrackReport
+
+// What is left behind: history, JSON, notes, the session directory.
+extension Monitor {
+    static func openJSON(_ path: String?, _ complain: (String) -> Void) -> OutputFile? {
+        guard let path else { return nil }
+        do throws(SessionError) {
+            return try OutputFile(path: path)
+        } catch {
+            complain("warning: \(error); no JSON is written")
+            return nil
+        }
+    }
+
+    /// A directory that cannot be written is better known now than after a week.
+    func checkHistory() {
+        guard let directory = options.historyDirectory else { return }
+        do throws(SessionError) {
+            try HistoryFile.check(directory: directory)
+        } catch {
+            complain("warning: \(error)")
+            hasComplainedOfHistory = true
+        }
+    }
+
+    func record(_ checkpoint: Checkpoint) {
+        guard let history else { return }
+        do throws(SessionError) {
+            try history.add(checkpoint, session: summary)
+        } catch {
+            complainOfHistory(error)
+        }
+    }
+
+    func finishHistory() {
+        guard let history else { return }
+        do throws(SessionError) {
+            try history.finish(summary)
+        } catch {
+            complainOfHistory(error)
+        }
+        if history.isWritten { summary.historyPath = history.path }
+    }
+
+    func complainOfHistory(_ error: SessionError) {
+        if !hasComplainedOfHistory { complain("warning: \(error)") }
+        hasComplainedOfHistory = true
+    }
+
+    func writeJSON() {
+        guard let json else { return }
+        do {
+            try json.write(try ReportJSON.report(summary))
+            summary.jsonPath = options.jsonPath
+        } catch {
+            complain("warning: \(error)")
+        }
+    }
+
+    func noteProblems() {
+        guard let collector, let directory else { return }
+        if !collector.hasSeenRegions {
+            summary.notes.append(
+                "No allocation was counted: the loader did not load the library into the program, or no region "
+                    + "could be made in \(directory.path) (see df there).")
+        }
+        summary.notes += collector.problems
+        let living = Set(collector.livingPIDs).sorted()
+        if let first = living.first {
+            let list = living.prefix(8).map(String.init).joined(separator: ", ")
+            summary.notes.append(
+                "\(living.count == 1 ? "A process" : "\(living.count) processes") of this session still "
+                    + "run\(living.count == 1 ? "s" : "") (PID \(list)\(living.count > 8 ? ", …" : "")) and "
+                    + "\(living.count == 1 ? "is" : "are") still being counted; "
+                    + "look again with: memtrack report --pid \(first)")
+        }
+    }
+
+    /// Removes the session unless a process that lives on still counts in it.
+    func removeSession() {
+        if let directory, collector?.livingPIDs.isEmpty ?? true { Self.remove(directory) }
+    }
+
+    /// Removes a session's directory if it holds no region.
+    public static func remove(_ directory: SessionDirectory) {
+        guard directory.regionFiles().isEmpty else { return }
+        unlink(directory.path + "/" + PreloadLibrary.fileName)  // the link that PreloadEnvironment makes
+        _ = try? directory.removeSelf()
+    }
+}

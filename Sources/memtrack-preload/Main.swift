@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+import ArgumentParser
+import Glibc
+import MemtrackReport
+import MemtrackSession
+
+@main
+enum Main {
+    /// An error is one line, that of a command line too: what, why and what to do. Exit status 64 for usage
+    /// (sysexits.h), 1 for the rest.
+    static func main() {
+        ProcessSetup.run()
+        do {
+            var command = try MemtrackPreload.parseAsRoot()
+            try command.run()
+        } catch {
+            let code = MemtrackPreload.exitCode(for: error)
+            guard !code.isSuccess else { MemtrackPreload.exit(withError: error) }
+            var text = MemtrackPreload.message(for: error).split(separator: "\n").joined(separator: " ")
+            if !text.contains(";"), !text.hasSuffix(".") { text += "; see memtrack-preload --help" }
+            OutputFile.complain("memtrack-preload: \(Escape.text(text))\n")
+            exit(code.rawValue)
+        }
+    }
+}

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+import Foundation
+import MemtrackRegion
+import Testing
+
+/// The reader before what is no region, no longer one, or not one that it understands.
+@Suite struct BadInputReaderTests {
+    private static func refused(
+        _ arguments: [String], _ parts: [String], status: Int32 = 1, environment: [String: String] = [:]
+    ) throws {
+        let run = try Command.run([try Build.reader()] + arguments, environment: environment, timeout: 20)
+        #expect(run.end == .exited(status), "\(arguments): \(run.end)")
+        #expect(run.outputText == "")
+        #expect(run.errorText.hasPrefix("memtrack: "))
+        #expect(run.errorText.split(separator: "\n", omittingEmptySubsequences: false).count == 2)
+        for part in parts { #expect(run.errorText.contains(part), "\(run.errorText)") }
+    }
+
+    @Test func saysThatThereIsNothingToRead() throws {
+        try Self.refused(["report", "--pid", "999999999"], ["no process has the PID 999999999", "memtrack list"])
+        try Self.refused(["report", "--pid", "1"], ["process 1 does not run under memtrack-preload", "start it"])
+        try Self.refused(["report", "--pid", "-5"], ["-5 is no PID"], status: 64)
+        try Self.refused(["report"], ["give either --pid N or --region FILE"], status: 64)
+        try Self.refused(["report", "--pid", "1", "--region", "x"], ["give either"], status: 64)
+        try Self.refused(["report", "--region", "/no/such"], ["no such region"])
+        try Self.refused(["report", "--region", "/etc/passwd"], ["not a memtrack region"])
+        try Self.refused(["report", "--region", "/tmp"], ["it is a directory"])
+        try Self.refused(["report", "--region", "/dev/null"], ["no regular file"])
+        try Self.refused(["no-such-verb"], ["no-such-verb"], status: 64)
+    }
+
+    @Test func refusesARegionThatIsNotSound() throws {
+        let session = try Session()
+        _ = try session.run([try ReportTests.target(), "exit"])
+        let whole = try Data(contentsOf: URL(fileURLWithPath: try #require(session.files().first).path))
+        let directory = try TemporaryDirectory()
+        let path = directory.file("region")
+        func damaged(_ change: (inout Data) -> Void) throws -> [String] {
+            var bytes = whole
+            change(&bytes)
+            try bytes.write(to: URL(fileURLWithPath: path))
+            return ["report", "--region", path]
+        }
+        try Self.refused(try damaged { $0[8] &+= 1 }, ["region version", "use the memtrack that was installed"])
+        try Self.refused(try damaged { $0 = $0.prefix(8192) }, ["cut short", "profile the program again"])
+        try Self.refused(try damaged { $0 = $0.prefix(3) }, [path])
+        try Self.refused(try damaged { $0 = Data() }, ["has not finished making it"])
+        try Self.refused(try damaged { $0[0] = 0x20 }, ["not a memtrack region"])
+        // used_pages
+        try Self.refused(try damaged { $0.replaceSubrange(24..<32, with: [1, 0, 0, 0, 0, 0, 0, 0]) }, ["damaged"])
+    }
+
+    /// Any byte may be anything: the reader answers or refuses, it does not crash or hang.
+    @Test func survivesAnyDamage() throws {
+        let session = try Session()
+        _ = try session.run([try ReportTests.target(), "exit"])
+        let whole = try Data(contentsOf: URL(fileURLWithPath: try #require(session.files().first).path))
+        let directory = try TemporaryDirectory()
+        let path = directory.file("region")
+        var random = SystemRandomNumberGenerator()
+        for _ in 0..<30 {
+            var bytes = whole
+            for _ in 0..<200 {
+                // Mostly the pages that hold directories and records.
+                let place = Int.random(in: 16..<min(bytes.count, 65_536), using: &random)
+                bytes[place] = UInt8.random(in: 0...255, using: &random)
+            }
+            try bytes.write(to: URL(fileURLWithPath: path))
+            let run = try Command.run(
+                [try Build.reader(), "report", "--json", "--region", path], timeout: 20)
+            #expect(run.end == .exited(0) || run.end == .exited(1), "\(run.end) \(run.errorText)")
+            if run.end == .exited(1) { #expect(run.errorText.hasPrefix("memtrack: ")) }
+        }
+    }
+
+    @Test func saysThatItsOutputCannotBeWritten() throws {
+        for redirection in [">/dev/full", ">&-"] {
+            let run = try Command.run([
+                "sh", "-c", "exec \"$0\" list \(redirection)", try Build.reader(),
+            ])
+            #expect(run.end == .exited(1))
+            #expect(run.errorText.hasPrefix("memtrack: cannot write standard output: "))
+        }
+    }
+}
+
+/// Where regions are kept: tried in a mount namespace of its own, with a /dev/shm of its own.
+@Suite(.enabled(if: Namespace.isAvailable))
+struct BadInputNamespaceTests {
+    /// Runs a script as `sh -c`, with the launcher as $L and the reader as $R, on a new /dev/shm.
+    private static func inNamespace(_ script: String, mount options: String = "size=8m") throws -> Finished {
+        // What lies in /dev/shm now is hidden by the mount: the products are elsewhere.
+        let all = "mount -t tmpfs -o \(options) tmpfs /dev/shm && \(script)"
+        return try Command.run(
+            ["unshare", "-rm", "sh", "-c", all],
+            environment: ["L": try Build.launcher(), "R": try Build.reader()])
+    }
+
+    @Test func runsWithoutObjectsWhereNoSessionCanBeMade() throws {
+        let script = """
+            mkdir -m 755 /dev/shm/memtrack-0; "$L" --no-history -i 0 sh -c 'echo out; exit 4'
+            """
+        let open = try Self.inNamespace(script)
+        #expect(open.end == .exited(4))
+        #expect(open.outputText == "out\n")
+        #expect(open.errorText.contains("mode 755 lets other users in"))
+        #expect(open.errorText.contains("chmod 700"))
+        #expect(open.errorText.contains("only procfs figures are shown"))
+
+        let file = try Self.inNamespace("touch /dev/shm/memtrack-0; \"$L\" --no-history -i 0 true")
+        #expect(file.isSuccess)
+        #expect(file.errorText.contains("a directory is needed here"))
+    }
+
+    @Test func saysWhatAFullMemoryFileSystemCost() throws {
+        let run = try Self.inNamespace(
+            "\"$L\" --no-history -i 0 sh -c 'for i in 1 2 3; do x=$x$i; done; exit 3'", mount: "size=32k")
+        #expect(run.end == .exited(3))
+        #expect(
+            run.errorText.contains("The system refused memory for the counters")
+                || run.errorText.contains("no region could be made"), "\(run.errorText)")
+    }
+
+    @Test func cleanRemovesWhatTheDeadHaveLeft() throws {
+        let library = try Build.library()
+        let script = """
+            LD_PRELOAD=\(library) sh -c 'exit 0'
+            LD_PRELOAD=\(library) sleep 30 & p=$!
+            sleep 0.2
+            "$L" -q --no-history sh -c 'kill -9 $PPID; sleep 0.1'
+            sleep 0.3
+            "$R" list; "$R" clean; echo "--"; ls /dev/shm/memtrack-0; "$R" list --json
+            kill $p; wait; "$R" clean >/dev/null; ls /dev/shm/memtrack-0; "$R" list
+            """
+        let run = try Self.inNamespace(script)
+        let parts = run.outputText.components(separatedBy: "--\n")
+        try #require(parts.count == 2)
+        #expect(parts[0].contains("running"))
+        #expect(parts[0].contains("sleep 30"))
+        #expect(parts[0].contains("removed /dev/shm/memtrack-0/region-"))
+        #expect(parts[0].contains("removed /dev/shm/memtrack-0/session-"))
+        #expect(parts[1].split(separator: "\n").first?.hasPrefix("region-") == true)
+        #expect(!parts[1].contains("session-"))
+        #expect(parts[1].contains("\"isAlive\" : true"))
+        #expect(parts[1].hasSuffix("No regions. Start a program with: memtrack-preload PROGRAM\n"))
+    }
+
+    @Test func listsThousandsOfRegionsQuickly() throws {
+        let script = """
+            LD_PRELOAD=\(try Build.library()) env true
+            cd /dev/shm/memtrack-0 && f=$(ls | head -1) && i=1 && while [ $i -le 1500 ]; do cp $f "region-1-$i"; i=$((i+1)); done
+            date +%s%N; "$R" list; date +%s%N
+            """
+        let run = try Self.inNamespace(script, mount: "size=200m")
+        let lines = run.outputText.split(separator: "\n")
+        let first = try #require(lines.first.flatMap { Int($0) })
+        let last = try #require(lines.last.flatMap { Int($0) })
+        #expect(last - first < 3_000_000_000)
+        #expect(run.outputText.contains("older ones of ended processes"))
+    }
+}
+
+private enum Namespace {
+    /// Not everywhere may a user have one.
+    static let isAvailable: Bool = {
+        let run = try? Command.run(["unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", "/dev/shm"])
+        return run?.isSuccess ?? false
+    }()
+}
