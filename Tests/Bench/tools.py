@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tools compared: how each is put around a command, and why one is left out."""
+import glob
+import os
+import shutil
+import subprocess
+import sys
+
+from measure import clean_environment
+
+
+class Tool:
+    """One way of running a program.
+
+    slow:   costs so much that loops are scaled down for it (with a bare run of their own to compare with)
+    quick:  part of bench-quick
+    rounds: at most this many rounds (None: all)
+    """
+
+    slow = False
+    quick = False
+    rounds = None
+
+    def __init__(self, name, note=""):
+        self.name = name
+        self.note = note
+
+    def absent(self):
+        """Why the tool cannot be used here, or None."""
+        return None
+
+    def accepts(self, workload):
+        return True
+
+    def wrap(self, command, scratch):
+        """(command to run, environment to add, FIFO to drain or None)"""
+        raise NotImplementedError
+
+    def output_directory(self, scratch):
+        """Where the tool leaves its files during a run; None where it leaves none."""
+        return os.path.join(scratch.disk, "out")
+
+
+class Bare(Tool):
+    quick = True
+
+    def wrap(self, command, scratch):
+        return command, {}, None
+
+    def output_directory(self, scratch):
+        return None
+
+
+class Memtrack(Tool):
+    quick = True
+
+    def __init__(self, library):
+        super().__init__("memtrack", "our library preloaded alone, its session in /dev/shm")
+        self.library = library
+
+    def absent(self):
+        return None if os.path.exists(self.library) else f"{self.library} is not built (make shim)"
+
+    def wrap(self, command, scratch):
+        return command, {"LD_PRELOAD": self.library, "MEMTRACK_SESSION": scratch.memory}, None
+
+    def output_directory(self, scratch):
+        return scratch.memory
+
+
+class MemtrackLauncher(Tool):
+    quick = True
+
+    def __init__(self, program):
+        super().__init__("memtrack-launcher", "memtrack-preload -i 1 --no-history -q: library, reader and symbols")
+        self.program = program
+
+    def absent(self):
+        return None if os.path.exists(self.program) else f"{self.program} is not built (make build)"
+
+    def wrap(self, command, scratch):
+        return [self.program, "-i", "1", "--no-history", "-q", *command], {}, None
+
+    def output_directory(self, scratch):
+        return None  # its session is gone when it ends, and no history was asked for
+
+
+class Heaptrack(Tool):
+    slow = True
+    quick = True
+    rounds = 3
+
+    def __init__(self):
+        super().__init__("heaptrack", "heaptrack -o FILE, as people run it: preload, interpreter, compressor")
+
+    def absent(self):
+        return None if shutil.which("heaptrack") else "heaptrack is not installed"
+
+    def wrap(self, command, scratch):
+        directory = self.output_directory(scratch)
+        os.mkdir(directory)
+        return ["heaptrack", "-o", os.path.join(directory, "profile"), *command], {}, None
+
+
+class HeaptrackRaw(Tool):
+    slow = True
+    rounds = 3
+
+    def __init__(self):
+        super().__init__("heaptrack-raw", "heaptrack's preload library alone, events into a pipe that is drained "
+                         "by a process not counted; written: the bytes through the pipe")
+
+    def library(self):
+        program = shutil.which("heaptrack")
+        if not program:
+            return None
+        base = os.path.dirname(os.path.dirname(os.path.realpath(program)))
+        found = glob.glob(os.path.join(base, "lib*", "**", "libheaptrack_preload.so"), recursive=True)
+        return os.path.realpath(found[0]) if found else None
+
+    def absent(self):
+        return None if self.library() else "libheaptrack_preload.so is not installed"
+
+    def wrap(self, command, scratch):
+        fifo = os.path.join(scratch.disk, "events")
+        return command, {"LD_PRELOAD": self.library(), "DUMP_HEAPTRACK_OUTPUT": fifo}, fifo
+
+
+class Massif(Tool):
+    slow = True
+    rounds = 1
+
+    def __init__(self):
+        super().__init__("massif", "valgrind --tool=massif")
+
+    def absent(self):
+        return None if shutil.which("valgrind") else "valgrind is not installed"
+
+    def wrap(self, command, scratch):
+        directory = self.output_directory(scratch)
+        os.mkdir(directory)
+        return ["valgrind", "-q", "--tool=massif", f"--massif-out-file={directory}/massif.%p", *command], {}, None
+
+
+def loadable(name):
+    """Path of a shared library that the loader finds, or None."""
+    for folder in ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/local/lib"):
+        path = os.path.join(folder, name)
+        if os.path.exists(path):
+            return path
+    return None
+
+
+class Jemalloc(Tool):
+    """jemalloc's own profiler; without `profile` the allocator alone, the base to compare that with."""
+
+    def __init__(self, profile):
+        super().__init__("jemalloc-prof" if profile else "jemalloc",
+                         "jemalloc preloaded, MALLOC_CONF=prof:true: a sample every 512 KiB" if profile else
+                         "jemalloc preloaded, no profiler: what the other allocator itself changes")
+        self.profile = profile
+        self.path = loadable("libjemalloc.so.2")
+
+    def absent(self):
+        if not self.path:
+            return "libjemalloc.so.2 is not installed"
+        if self.profile:
+            told = subprocess.run(["true"], env={**clean_environment(), "LD_PRELOAD": self.path,
+                                                 "MALLOC_CONF": "prof:true"}, stderr=subprocess.PIPE, check=False)
+            if told.stderr:
+                return "libjemalloc.so.2 is built without its profiler"
+        return None
+
+    def wrap(self, command, scratch):
+        if not self.profile:
+            return command, {"LD_PRELOAD": self.path}, None
+        directory = self.output_directory(scratch)
+        os.mkdir(directory)
+        return command, {"LD_PRELOAD": self.path,
+                         "MALLOC_CONF": f"prof:true,prof_final:true,prof_prefix:{directory}/j"}, None
+
+    def output_directory(self, scratch):
+        return super().output_directory(scratch) if self.profile else None
+
+
+class Tcmalloc(Tool):
+    def __init__(self, profile):
+        super().__init__("tcmalloc-heap" if profile else "tcmalloc",
+                         "tcmalloc preloaded, HEAPPROFILE: every allocation with its stack" if profile else
+                         "tcmalloc preloaded, no profiler: what the other allocator itself changes")
+        self.profile = profile
+        self.slow = profile
+        self.path = loadable("libtcmalloc.so.4")
+        if profile:
+            self.rounds = 3
+
+    def absent(self):
+        return None if self.path else "libtcmalloc.so.4 is not installed"
+
+    def wrap(self, command, scratch):
+        if not self.profile:
+            return command, {"LD_PRELOAD": self.path}, None
+        directory = self.output_directory(scratch)
+        os.mkdir(directory)
+        return command, {"LD_PRELOAD": self.path, "HEAPPROFILE": f"{directory}/t"}, None
+
+    def output_directory(self, scratch):
+        return super().output_directory(scratch) if self.profile else None
+
+
+class Memray(Tool):
+    rounds = 3
+
+    def __init__(self, build):
+        super().__init__("memray", "python -m memray run -q -o FILE (Python workloads)")
+        self.venv = os.path.join(build, "venv")
+        self.python = os.path.join(self.venv, "bin", "python")
+
+    def absent(self):
+        """Makes the virtual environment the first time."""
+        if self.works():
+            return None
+        print("bench: installing memray into a private environment ...", file=sys.stderr)
+        log = self.venv + ".log"
+        with open(log, "w", encoding="utf-8") as out:
+            for step in ([sys.executable, "-m", "venv", "--clear", self.venv],
+                         [self.python, "-m", "pip", "install", "--quiet", "memray"]):
+                try:
+                    done = subprocess.run(step, stdout=out, stderr=out, timeout=300, check=False)
+                except (OSError, subprocess.TimeoutExpired) as error:
+                    return f"memray cannot be installed: {error}"
+                if done.returncode != 0:
+                    return f"memray cannot be installed (see {log})"
+        return None if self.works() else f"memray does not start (see {log})"
+
+    def works(self):
+        try:
+            return subprocess.run([self.python, "-m", "memray", "--version"], stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.DEVNULL, check=False).returncode == 0
+        except OSError:
+            return False
+
+    def accepts(self, workload):
+        return workload.python
+
+    def wrap(self, command, scratch):
+        directory = self.output_directory(scratch)
+        os.mkdir(directory)
+        return [self.python, "-m", "memray", "run", "-q", "-o", f"{directory}/profile.bin", *command[1:]], {}, None
+
+
+def all_tools(root, build):
+    """Every tool, bare first."""
+    return [
+        Bare("bare"),
+        Memtrack(os.path.join(root, "build/lib/memtrack/libmemtrack_preload.so")),
+        MemtrackLauncher(os.path.join(root, "build/bin/memtrack-preload")),
+        Heaptrack(), HeaptrackRaw(),
+        Jemalloc(False), Jemalloc(True), Tcmalloc(False), Tcmalloc(True),
+        Memray(build), Massif(),
+    ]
+
+
+# Left out unless asked for by --all or --tools.
+EXTRA = ("massif", "jemalloc", "tcmalloc")
