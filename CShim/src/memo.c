@@ -22,12 +22,22 @@ static bool make_room(struct memtrack_memo *memo, uint32_t bytes)
         uint32_t size = memo->size ? memo->size * 2 : MEMTRACK_MEMO_FIRST;
         char *arena = memtrack_map_private(size);
         if (arena) {
-            if (memo->arena)
-                memtrack_unmap_private(memo->arena, memo->size);
+            /* At every instant good for a fork by another thread, and for a handler that never comes back: no
+             * head into the old arena, no size of the new one with the old, nothing unmapped that is in use. */
+            char *old = memo->arena;
+            uint32_t old_size = memo->size;
+            __builtin_memset(memo->heads, 0, sizeof(memo->heads));
+            MEMTRACK_SIGNAL_FENCE();
+            memo->used = 8;
             memo->arena = arena;
+            MEMTRACK_SIGNAL_FENCE();
             memo->size = size;
             if (memo->mask + 1 < MEMTRACK_MEMO_HEADS)
                 memo->mask = memo->mask * 2 + 1;
+            MEMTRACK_SIGNAL_FENCE();
+            if (old)
+                memtrack_unmap_private(old, old_size);
+            return memo->used + bytes <= memo->size;
         }
     }
     memtrack_memo_clear(memo);

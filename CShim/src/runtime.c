@@ -9,6 +9,7 @@
 #include "memo.h"
 #include "next.h"
 
+#include <signal.h>
 #include <sys/mman.h>
 
 static struct memtrack_page no_page = {.epoch = 0};
@@ -103,11 +104,15 @@ static bool is_forked_child(void)
     return memtrack_rt.pid_check && (uint32_t)memtrack_sys3(SYS_getpid, 0, 0, 0) != memtrack_rt.pid;
 }
 
-/* A hook is BUSY that can no longer be running: a handler left it by longjmp, and we are further up its stack. */
+/* A hook is BUSY that can no longer be running: a handler left it by longjmp, and we are further up its stack. Not
+ * so on an alternate signal stack, which may lie further up in the thread's own (a local array of main). */
 static bool is_abandoned(const struct memtrack_thread *thread, const uintptr_t *frame)
 {
-    return (uintptr_t)frame > thread->guard && thread->guard >= thread->stack_low &&
-           (uintptr_t)frame < thread->stack_top;
+    if ((uintptr_t)frame <= thread->guard || thread->guard < thread->stack_low ||
+        (uintptr_t)frame >= thread->stack_top)
+        return false;
+    stack_t alternate;
+    return memtrack_sys3(SYS_sigaltstack, NULL, &alternate, 0) == 0 && !(alternate.ss_flags & SS_ONSTACK);
 }
 
 /* Everything that is not the plain case. NULL: count without a bank, or (if stopped) not at all. */
@@ -127,8 +132,11 @@ MEMTRACK_COLD struct memtrack_thread *memtrack_enter_slow(const uintptr_t *frame
     }
     if (thread->ready == MEMTRACK_READY_BUSY && !is_abandoned(thread, frame))
         return NULL;
-    uint64_t epoch = MEMTRACK_LOAD_ACQUIRE(&memtrack_rt.page->epoch);
-    if (!memtrack_rt.pid_check && thread->epoch != epoch) {
+    uint64_t epoch = memtrack_epoch_for_threads();
+    if (thread->epoch != epoch) {
+        thread->guard = (uintptr_t)frame; /* busy now: a signal handler must not fill the memo that is being emptied */
+        thread->ready = MEMTRACK_READY_BUSY;
+        MEMTRACK_SIGNAL_FENCE();
         memtrack_memo_clear(thread->memo);
         thread->epoch = epoch;
     }

@@ -292,7 +292,8 @@ MEMTRACK_COLD struct memtrack_memo_entry *memtrack_stack_miss(struct memtrack_th
     walk->foreign = walk->no_memo = !on_own_stack(thread, walk->base);
     if (walk->foreign)
         MEMTRACK_HEALTH(foreign_stacks, 1);
-    MEMTRACK_STORE(&thread->bank->walks, thread->bank->walks + 1);
+    if (MEMTRACK_LIKELY(thread->bank != NULL))
+        MEMTRACK_STORE(&thread->bank->walks, thread->bank->walks + 1);
 
     if (memtrack_rt.unwinder == MEMTRACK_UNWINDER_CALL_SITE) {
         record(walk, frame[1], memtrack_rule_for(frame[1], false).module_index, false);
@@ -302,7 +303,8 @@ MEMTRACK_COLD struct memtrack_memo_entry *memtrack_stack_miss(struct memtrack_th
     } else if (memtrack_rt.unwinder == MEMTRACK_UNWINDER_LIBUNWIND) {
         walk_with_libunwind(walk, frame, depth);
     } else if (!walk_by_rules(thread, walk, frame, depth)) {
-        MEMTRACK_STORE(&thread->bank->full_walks, thread->bank->full_walks + 1);
+        if (MEMTRACK_LIKELY(thread->bank != NULL))
+            MEMTRACK_STORE(&thread->bank->full_walks, thread->bank->full_walks + 1);
         walk->full = true;
         uint64_t first = walk->address[0];
         uint16_t module = walk->module[0];
