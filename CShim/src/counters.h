@@ -63,13 +63,13 @@ MEMTRACK_INLINE void memtrack_counters_peak(struct memtrack_counters *counters, 
 {
     if (MEMTRACK_LIKELY(counters->peak_epoch == epoch))
         return;
-    uint32_t sequence = counters->peak_sequence;
-    MEMTRACK_STORE(&counters->peak_sequence, sequence + 1);
+    uint32_t sequence = counters->peak_sequence | 1; /* odd already where a handler's longjmp left us here */
+    MEMTRACK_STORE(&counters->peak_sequence, sequence);
     __atomic_thread_fence(__ATOMIC_RELEASE);
     MEMTRACK_STORE(&counters->peak_blocks, (int64_t)(counters->allocations - counters->frees));
     MEMTRACK_STORE(&counters->peak_bytes, (int64_t)(counters->allocated_bytes - counters->freed_bytes));
     MEMTRACK_STORE(&counters->peak_epoch, epoch);
-    MEMTRACK_STORE_RELEASE(&counters->peak_sequence, sequence + 2);
+    MEMTRACK_STORE_RELEASE(&counters->peak_sequence, sequence + 1);
 }
 
 MEMTRACK_INLINE void memtrack_count_allocation(struct memtrack_thread *thread, struct memtrack_counters *counters,

@@ -22,7 +22,8 @@ static bool make_room(struct memtrack_memo *memo, uint32_t bytes)
         uint32_t size = memo->size ? memo->size * 2 : MEMTRACK_MEMO_FIRST;
         char *arena = memtrack_map_private(size);
         if (arena) {
-            /* A handler may leave this function by longjmp at any point: no offset, then no old arena, then unmap it. */
+            /* At every instant good for a fork by another thread, and for a handler that never comes back: no
+             * head into the old arena, no size of the new one with the old, nothing unmapped that is in use. */
             char *old = memo->arena;
             uint32_t old_size = memo->size;
             memtrack_memo_clear(memo);
@@ -30,10 +31,12 @@ static bool make_room(struct memtrack_memo *memo, uint32_t bytes)
             memo->arena = arena;
             MEMTRACK_SIGNAL_FENCE();
             memo->size = size;
-            if (old)
-                memtrack_unmap_private(old, old_size);
             if (memo->mask + 1 < MEMTRACK_MEMO_HEADS)
                 memo->mask = memo->mask * 2 + 1;
+            MEMTRACK_SIGNAL_FENCE();
+            if (old)
+                memtrack_unmap_private(old, old_size);
+            return memo->used + bytes <= memo->size;
         }
     }
     memtrack_memo_clear(memo);

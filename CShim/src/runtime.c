@@ -142,9 +142,14 @@ MEMTRACK_COLD struct memtrack_thread *memtrack_enter_slow(const uintptr_t *frame
         if (!is_abandoned(thread, frame))
             return NULL;
         memtrack_memo_clear(thread->memo); /* it may have been left in the middle of a change */
+        memtrack_walk_forget(thread);
     }
-    uint64_t epoch = MEMTRACK_LOAD_ACQUIRE(&memtrack_rt.page->epoch);
-    if (!memtrack_rt.pid_check && thread->epoch != epoch) {
+    uint64_t epoch = memtrack_epoch_for_threads();
+    if (thread->epoch != epoch) {
+        thread->guard = (uintptr_t)frame; /* busy now: a signal handler must not fill the memo that is being emptied */
+        thread->guard_return = frame[1];
+        thread->ready = MEMTRACK_READY_BUSY;
+        MEMTRACK_SIGNAL_FENCE();
         memtrack_memo_clear(thread->memo);
         memtrack_walk_forget(thread);
         thread->epoch = epoch;

@@ -78,6 +78,7 @@ struct memtrack_runtime {
     struct memtrack_thread *threads[MEMTRACK_BANKS]; /* by bank index; [0] is never used */
     struct memtrack_counters **shared_chunks;        /* of bank 0 */
     uint32_t reclaim_hint;
+    uint32_t acquire_backoff;        /* calls that do without a bank before one is looked for again */
     uint32_t threads_seen;
     char session[256];               /* directory of the region files */
     char region_name[64];
@@ -121,6 +122,12 @@ void memtrack_intern_after_fork(void);
 /* modules.c */
 uint16_t memtrack_module_index(const struct memtrack_object *object);
 void memtrack_modules_after_fork(void);
+
+/* What `ready` is between hooks. With pid_check it never equals the page's epoch: every call looks at the pid. */
+static inline uint64_t memtrack_epoch_for_threads(void)
+{
+    return MEMTRACK_LOAD_ACQUIRE(&memtrack_rt.page->epoch) | memtrack_rt.pid_check;
+}
 
 static inline uint32_t memtrack_builtin_cell(enum memtrack_cell_kind kind, uint64_t size)
 {

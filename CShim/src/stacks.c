@@ -218,7 +218,8 @@ static void take_stack(struct memtrack_thread *thread, struct memtrack_walk *wal
     } else if (memtrack_rt.unwinder == MEMTRACK_UNWINDER_LIBUNWIND) {
         walk_with_libunwind(walk, frame, depth);
     } else if (!memtrack_walk_by_rules(thread, walk, frame, depth)) {
-        MEMTRACK_STORE(&thread->bank->full_walks, thread->bank->full_walks + 1);
+        if (MEMTRACK_LIKELY(thread->bank != NULL))
+            MEMTRACK_STORE(&thread->bank->full_walks, thread->bank->full_walks + 1);
         walk->by_rules = false;
         walk->known_from = UINT32_MAX;
         walk->count = 0;
@@ -240,7 +241,8 @@ MEMTRACK_COLD struct memtrack_memo_entry *memtrack_stack_miss(struct memtrack_th
     walk->foreign = walk->no_memo = !on_own_stack(thread, walk->base);
     if (walk->foreign)
         MEMTRACK_HEALTH(foreign_stacks, 1);
-    MEMTRACK_STORE(&thread->bank->walks, thread->bank->walks + 1);
+    if (MEMTRACK_LIKELY(thread->bank != NULL))
+        MEMTRACK_STORE(&thread->bank->walks, thread->bank->walks + 1);
     take_stack(thread, walk, frame);
     *stack = intern(walk);
     if (walk->by_rules && *stack && !walk->no_memo) {

@@ -19,6 +19,7 @@
 #include <sys/mman.h>
 
 #define MEMTRACK_RECLAIM_TRIES 8u
+#define MEMTRACK_ACQUIRE_BACKOFF 65536u /* calls by threads without a bank */
 #define MEMTRACK_CHUNK_POINTERS (MEMTRACK_MAX_COUNTER_INDEX / MEMTRACK_COUNTERS_PER_CHUNK)
 
 extern void *__libc_stack_end __attribute__((weak));
@@ -62,6 +63,16 @@ static uintptr_t stack_top(uintptr_t here)
 static void thread_adopt(struct memtrack_thread *thread, uint32_t index, struct memtrack_bank *bank, uint32_t tid,
                          const uintptr_t *frame)
 {
+    /* From here a signal handler finds the thread busy. One that came before may have taken this very bank for
+     * the thread; it is done with it. */
+    thread->stack_top = stack_top((uintptr_t)frame);
+    thread->stack_low = thread->stack_top;
+    thread->stack_hole = 0;
+    thread->guard = (uintptr_t)frame;
+    thread->ready = MEMTRACK_READY_BUSY;
+    MEMTRACK_SIGNAL_FENCE();
+    memtrack_self = thread;
+    MEMTRACK_SIGNAL_FENCE();
     uint32_t seen = MEMTRACK_ADD(&memtrack_rt.threads_seen, 1) + 1;
     thread->multi = seen > 1;
     if (thread->multi)
@@ -72,14 +83,10 @@ static void thread_adopt(struct memtrack_thread *thread, uint32_t index, struct 
     thread->cell_bias = memtrack_rt.cell_bias;
     thread->tid = tid;
     thread->last_block = 0;
-    thread->stack_top = stack_top((uintptr_t)frame);
-    thread->stack_low = thread->stack_top;
-    thread->stack_hole = 0;
     memtrack_memo_clear(thread->memo);
     memtrack_walk_forget(thread);
     MEMTRACK_STORE(&bank->owners, bank->owners + 1);
-    thread->epoch = memtrack_rt.pid_check ? 0 : MEMTRACK_LOAD(&memtrack_rt.page->epoch);
-    thread->ready = thread->epoch;
+    thread->epoch = memtrack_epoch_for_threads();
 }
 
 static bool owner_is_gone(uint32_t owner, uint32_t self)
@@ -112,21 +119,14 @@ static struct memtrack_thread *reclaim(uint32_t tid, const uintptr_t *frame, uin
     return NULL;
 }
 
-static struct memtrack_bank *bank_make(uint32_t index, uint32_t tid)
-{
-    uint32_t page = memtrack_region_take(2); /* the bank and its first directory */
-    if (!page)
-        return NULL;
-    struct memtrack_bank *bank = memtrack_region_at(page);
-    bank->owner = tid;
-    bank->directories[0] = page + 1;
-    MEMTRACK_STORE_RELEASE(&bank_directory()[index], page);
-    return bank;
-}
-
 static struct memtrack_thread *extend(uint32_t tid, const uintptr_t *frame)
 {
     uint32_t index = MEMTRACK_LOAD(&memtrack_rt.region->bank_next);
+    if (index >= MEMTRACK_BANKS)
+        return NULL;
+    uint32_t page = memtrack_region_take(2); /* the bank and its first directory; before an index is used up */
+    if (!page)
+        return NULL;
     do {
         if (index >= MEMTRACK_BANKS)
             return NULL;
@@ -137,25 +137,35 @@ static struct memtrack_thread *extend(uint32_t tid, const uintptr_t *frame)
         thread = thread_make();
     if (!thread)
         return NULL;
-    struct memtrack_bank *bank = bank_make(index, tid);
-    if (!bank)
-        return NULL;
+    struct memtrack_bank *bank = memtrack_region_at(page);
+    bank->owner = tid;
+    bank->directories[0] = page + 1;
+    MEMTRACK_STORE_RELEASE(&bank_directory()[index], page);
     thread_adopt(thread, index, bank, tid, frame);
     MEMTRACK_STORE_RELEASE(&memtrack_rt.threads[index], thread);
     return thread;
 }
 
-/* A bank for the calling thread; NULL where none is to be had. */
+/* A bank for the calling thread; NULL where none is to be had. Then nobody asks again for a while: looking
+ * through all owners costs a system call each. Nor does a vfork child get one that runs on a thread without: the kernel
+ * knows the bank's owner under another process, and would call it dead when the parent goes on with the bank. */
 struct memtrack_thread *memtrack_thread_acquire(const uintptr_t *frame)
 {
+    uint32_t backoff = MEMTRACK_LOAD(&memtrack_rt.acquire_backoff);
+    if (backoff) {
+        MEMTRACK_STORE(&memtrack_rt.acquire_backoff, backoff - 1);
+        return NULL;
+    }
+    if ((uint32_t)memtrack_sys3(SYS_getpid, 0, 0, 0) != memtrack_rt.pid)
+        return NULL;
     uint32_t tid = (uint32_t)memtrack_sys3(SYS_gettid, 0, 0, 0);
     struct memtrack_thread *thread = reclaim(tid, frame, MEMTRACK_RECLAIM_TRIES);
     if (!thread)
         thread = extend(tid, frame);
     if (!thread)
         thread = reclaim(tid, frame, MEMTRACK_BANKS);
-    if (thread)
-        memtrack_self = thread;
+    if (!thread)
+        MEMTRACK_STORE(&memtrack_rt.acquire_backoff, MEMTRACK_ACQUIRE_BACKOFF);
     return thread;
 }
 
@@ -183,7 +193,8 @@ static uint32_t counters_page(struct memtrack_bank *bank, uint32_t index)
 /* The chunk of counters for `index` in the thread's bank, when memtrack_thread.chunks has none yet. */
 struct memtrack_counters *memtrack_counters_make(struct memtrack_thread *thread, uint32_t index)
 {
-    uint32_t page = counters_page(thread->bank, index);
+    /* No bank: a handler forked between the hook's first look at its thread and its start. */
+    uint32_t page = thread->bank ? counters_page(thread->bank, index) : 0;
     if (!page)
         return NULL;
     struct memtrack_counters *chunk = memtrack_region_at(page);
