@@ -3,7 +3,7 @@ import Foundation
 import MemtrackRegion
 
 /// What these tests read of a report in JSON.
-struct Report: Decodable {
+struct FixtureReport: Decodable {
     struct Counters: Decodable, Equatable {
         var allocations: Int
         var allocatedBytes: Int
@@ -55,7 +55,7 @@ struct Report: Decodable {
         }
         let finished = try Command.run([Build.reader(), "report", "--json", "--region", file.path])
         guard finished.isSuccess else { throw HarnessError(finished.errorText) }
-        self = try JSONDecoder().decode(Report.self, from: finished.output)
+        self = try JSONDecoder().decode(FixtureReport.self, from: finished.output)
     }
 
     /// The counters of all sites in a function, by its name without the parameters.

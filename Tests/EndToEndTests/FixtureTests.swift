@@ -16,7 +16,7 @@ import Testing
         // Without inlining `zeroed` and the like would be one function with main.
         let program = try Compiled.fixture("known.c", [optimization])
         #expect(try session.run([program]).isSuccess)
-        let report = try Report(session)
+        let report = try FixtureReport(session)
 
         func expect(
             _ function: String, _ site: String? = nil, allocations: Int, bytes: Int, frees: Int, freed: Int,
@@ -88,7 +88,7 @@ import Testing
     @Test func sizeClassesOfC() throws {
         let session = try Session()
         #expect(try session.run([Compiled.fixture("known.c", ["-O0"])]).isSuccess)
-        let report = try Report(session)
+        let report = try FixtureReport(session)
         let classes = try #require(report.sites(in: "make_sized").first).sizeClasses
         var expected: [ClosedRange<UInt64>: (count: Int, bytes: Int)] = [:]
         for size in Self.sizes + [77] {
@@ -107,7 +107,7 @@ import Testing
     @Test func sitesOfCxx() throws {
         let session = try Session()
         #expect(try session.run([Compiled.fixture("known.cpp", ["-O1"])]).isSuccess)
-        let report = try Report(session)
+        let report = try FixtureReport(session)
 
         // The wrapper frames of libstdc++ are not the site; the function that says `new` is.
         let nodes = report.sites(in: "make_node")

@@ -159,7 +159,7 @@ import Testing
         #expect(finished.isSuccess, "\(finished.end) \(finished.errorText)")
         struct Health: Decodable { var regionRefusals: Int, overflowCells: Int }
         struct Whole: Decodable {
-            var totals: Report.Counters
+            var totals: FixtureReport.Counters
             var health: Health
         }
         let report = try JSONDecoder().decode(Whole.self, from: finished.output)

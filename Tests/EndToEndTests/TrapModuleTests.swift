@@ -22,7 +22,7 @@ import Testing
         let same = Int(finished.outputText.trimmingCharacters(in: .whitespacesAndNewlines)) ?? 0
         try #require(same > rounds, "the loader put the two at different places: this shows nothing")
 
-        let report = try Report(session)
+        let report = try FixtureReport(session)
         for (name, library) in zip(["one", "two"], libraries) {
             let sites = report.sites(in: "inner_" + name)
             #expect(sites.map(\.counters.allocations).reduce(0, +) == rounds, "\(name)")
@@ -80,11 +80,11 @@ import Testing
         let bare = try Command.run([program, "plain"], environment: ["LD_PRELOAD": path])
         let finished = try session.run([program, "plain"], ["LD_PRELOAD": preload])
         #expect(finished.end == bare.end)
-        #expect(try Report(session).sites(in: "leak_100").first?.counters.liveBlocks == 1000)
+        #expect(try FixtureReport(session).sites(in: "leak_100").first?.counters.liveBlocks == 1000)
         #expect(try session.region().health.unknownFrees == 0)
         let cxx = try Session()
         let forms = try Compiled.fixture("known.cpp", ["-O1"])
         #expect(try cxx.run([forms], ["LD_PRELOAD": preload]).isSuccess)
-        #expect(try Report(cxx).sites(in: "plain_forms").map(\.counters.allocations).reduce(0, +) == 60)
+        #expect(try FixtureReport(cxx).sites(in: "plain_forms").map(\.counters.allocations).reduce(0, +) == 60)
     }
 }

@@ -40,7 +40,7 @@ import Testing
     @Test func longjmpOutOfAHook() throws {
         let (session, _, _) = try run("jumps")
         let region = try session.region()
-        let after = try Report(session).sites(in: "make_after")
+        let after = try FixtureReport(session).sites(in: "make_after")
         #expect(after.map(\.counters.allocations).reduce(0, +) == 10_000)
         #expect(after.map(\.counters.liveBlocks).reduce(0, +) == 1000)
         #expect(region.health.reentrant < region.totals.allocations / 20)
@@ -58,7 +58,7 @@ import Testing
             [Compiled.fixture("stacks.cpp", ["-O1"]), "coroutines"], environment: environment)
         #expect(finished.isSuccess)
         try CounterFile.expectEqual(session, counts)
-        let touched = try Report(session).sites(in: "touch")
+        let touched = try FixtureReport(session).sites(in: "touch")
         #expect(touched.map(\.counters.allocations).reduce(0, +) == 3 * 40)
         for site in touched {
             #expect(site.stack.contains { $0.function.hasPrefix("coroutine") })
