@@ -18,7 +18,7 @@
 #define MEMTRACK_EARLY_BYTES 65536u
 
 static char early[MEMTRACK_EARLY_BYTES] __attribute__((aligned(64)));
-static size_t early_used;
+static size_t early_used, early_count;
 static int phase; /* 0 not resolved, 1 resolving, 2 resolved */
 static bool next_is_glibc;
 
@@ -42,6 +42,7 @@ static void *early_allocate(size_t alignment, size_t size)
             return NULL;
         if (__atomic_compare_exchange_n(&early_used, &used, end, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
             __builtin_memcpy(early + at - 16, &size, sizeof(size));
+            MEMTRACK_ADD(&early_count, 1);
             return early + at;
         }
     }
@@ -197,5 +198,6 @@ MEMTRACK_COLD void memtrack_resolve(void)
     memtrack_next = found;
     phase = 2;
     memtrack_boot();
+    MEMTRACK_HEALTH(early_blocks, early_count);
     errno = saved;
 }

@@ -181,7 +181,7 @@ static int chain(const char *self, int left)
     return 1;
 }
 
-static volatile sig_atomic_t forks, bad_children;
+static volatile sig_atomic_t forks, returned;
 static pid_t child[64];
 
 static void fork_in_handler(int signal)
@@ -193,7 +193,10 @@ static void fork_in_handler(int signal)
         if (pid == 0) {
             for (int i = 0; i < 20; i++)
                 free(make(500));
-            _exit(5);
+            if (forks % 2 == 0)
+                _exit(5);
+            returned = 1; /* into the hook that was interrupted, which now is in another process */
+            return;
         }
         child[forks++] = pid;
     }
@@ -208,8 +211,14 @@ static int in_handler(void)
     struct itimerval often = {{0, 500}, {0, 500}}, never = {{0, 0}, {0, 0}};
     setitimer(ITIMER_REAL, &often, NULL);
     while (forks < 60)
-        for (int i = 0; i < 100; i++)
+        for (int i = 0; i < 100; i++) {
             free(make((size_t)(32 + i % 90)));
+            if (returned) {
+                for (int n = 0; n < 1000; n++)
+                    free(make((size_t)(1000 + n)));
+                _exit(5);
+            }
+        }
     setitimer(ITIMER_REAL, &never, NULL);
     int bad = 0;
     for (int i = 0; i < 60; i++)

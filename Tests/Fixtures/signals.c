@@ -110,6 +110,15 @@ SITE static void *make_after(size_t size)
     return block;
 }
 
+SITE static void *make_deep(int depth)
+{
+    char room[256];
+    KEEP(room);
+    void *block = depth ? make_deep(depth - 1) : malloc(4000);
+    KEEP(block);
+    return block;
+}
+
 /* Handlers leave hooks behind that never return. What is allocated afterwards has its stack again. */
 static int jumps(void)
 {
@@ -124,6 +133,18 @@ static int jumps(void)
                     free(deeper((i + handled) % 20, (size_t)i));
         }
         jumping = 0;
+    }
+    /* Left in a call from here, then called from deeper down, where a handler's calls would come from. */
+    for (volatile int round = 0; round < 200; round = round + 1) {
+        if (sigsetjmp(back, 1) == 0) {
+            jumping = 1;
+            once(20 + round % 60);
+            for (;;)
+                free(malloc(20));
+        }
+        jumping = 0;
+        for (int i = 0; i < 10; i++)
+            free(make_deep(12));
     }
     for (int i = 0; i < 10000; i++) {
         void *block = make_after(10);
