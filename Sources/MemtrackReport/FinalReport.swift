@@ -59,7 +59,8 @@ public enum FinalReport {
             lines.blank()
             let count = session.series.checkpoints.count
             lines.section(
-                "Over time", "at \(FigureText.plural(UInt64(count), "checkpoint", "checkpoints")), the end included")
+                "Over time",
+                "at \(FigureText.plural(UInt64(count), "checkpoint", "checkpoints")), the end included")
             SeriesTable(series: session.series).write(to: &lines)
         } else if session.largestRSS != nil {
             lines.blank()

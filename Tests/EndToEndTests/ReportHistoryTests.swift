@@ -89,7 +89,8 @@ import Testing
         let again = try Command.run([try Build.reader(), "report", "--region", region.path])
         #expect(again.isSuccess)
         #expect(again.outputText.contains("Live at exit"))
-        try FileManager.default.removeItem(atPath: URL(fileURLWithPath: region.path).deletingLastPathComponent().path)
+        try FileManager.default.removeItem(
+            atPath: URL(fileURLWithPath: region.path).deletingLastPathComponent().path)
     }
 
     @Test func saysThatADaemonLivesOn() throws {
@@ -135,7 +136,8 @@ import Testing
         let directory = try TemporaryDirectory()
         let fifo = directory.file("fifo")
         mkfifo(fifo, 0o600)
-        let running = try Running(["sh", "-c", "\"$@\" <> \(fifo)", "sh"] + (try LauncherTests.quiet()) + ["sh", "-c", script])
+        let running = try Running(
+            ["sh", "-c", "\"$@\" <> \(fifo)", "sh"] + (try LauncherTests.quiet()) + ["sh", "-c", script])
         let deadline = Date(timeIntervalSinceNow: 20)
         while !running.output().contains("\n"), Date() < deadline { usleep(10_000) }
         let session = running.output().trimmingCharacters(in: .whitespacesAndNewlines)
