@@ -120,7 +120,9 @@ public enum FinalReport {
         for sentence in HealthText.sentences(profile.shim, totals: profile.totals) {
             lines.paragraph(sentence, mark: "! ", tone: .warning)
         }
-        lines.paragraph(HealthText.ownMemory(profile.shim, resident: session.shimBytes), tone: .dim)
+        lines.paragraph(
+            HealthText.ownMemory(
+                profile.shim, resident: session.shimBytes, processes: profile.peak.processes), tone: .dim)
     }
 
     private static func writeNext(_ session: SessionSummary, to lines: inout TextLines) {
