@@ -42,30 +42,23 @@ public final class ProfileBuilder {
         of snapshot: RegionSnapshot, runtimeName: RuntimeName = { _ in nil },
         progress: Progress = { _, _ in }
     ) -> Profile {
-        let needed = Self.neededNodes(snapshot)
+        var memory = NodeStacks()
+        return profile(of: snapshot, memory: &memory, runtimeName: runtimeName, progress: progress)
+    }
+
+    /// The same for an image that is looked at again and again: what its memory holds is not done twice.
+    public func profile(
+        of snapshot: RegionSnapshot, memory: inout NodeStacks, runtimeName: RuntimeName = { _ in nil },
+        progress: Progress = { _, _ in }
+    ) -> Profile {
+        guard let needed = memory.missing(in: snapshot) else {
+            return accumulate(snapshot, stacks: memory.stacks)
+        }
         let addresses = codeAddresses(snapshot, needed: needed)
         symbolizeMissing(addresses, snapshot: snapshot, progress: progress)
         let stacks = internStacks(
-            snapshot, needed: needed, addresses: addresses, runtimeName: runtimeName)
+            snapshot, needed: needed, memory: &memory, addresses: addresses, runtimeName: runtimeName)
         return accumulate(snapshot, stacks: stacks)
-    }
-
-    /// Which nodes some cell's stack goes through. Parents have smaller ids than their children.
-    private static func neededNodes(_ snapshot: RegionSnapshot) -> [Bool] {
-        let nodes = snapshot.nodes
-        var needed = [Bool](repeating: false, count: max(nodes.count, 1))
-        for cell in snapshot.cells where cell.kind == .site && Int(cell.stack) < needed.count {
-            needed[Int(cell.stack)] = true
-        }
-        needed[0] = false
-        var id = nodes.count - 1
-        while id > 0 {
-            if needed[id], let node = nodes[id], node.parent > 0, node.parent < id {
-                needed[Int(node.parent)] = true
-            }
-            id -= 1
-        }
-        return needed
     }
 
     /// Where each needed node's code is in its file.
@@ -131,11 +124,13 @@ public final class ProfileBuilder {
             module: file.path, kind: .address)
     }
 
-    /// The stack of each needed node; 0 for all others.
+    /// The stack of each needed or remembered node; 0 for all others.
     private func internStacks(
-        _ snapshot: RegionSnapshot, needed: [Bool], addresses: [CodeAddress?], runtimeName: RuntimeName
+        _ snapshot: RegionSnapshot, needed: [Bool], memory: inout NodeStacks, addresses: [CodeAddress?],
+        runtimeName: RuntimeName
     ) -> [StackID] {
-        var stacks = [StackID](repeating: 0, count: max(snapshot.nodes.count, 1))
+        memory.grow(to: snapshot.nodes.count)
+        var stacks = memory.stacks
         for id in snapshot.nodes.indices where needed[id] {
             guard let node = snapshot.nodes[id], let address = addresses[id] else { continue }
             var stack: StackID = 0
@@ -153,6 +148,7 @@ public final class ProfileBuilder {
                 stack = interner.stack(parent: stack, frame: interner.frame(frame))
             }
             stacks[id] = stack
+            if address.file > 0 { memory.remember(stack, of: id, node) }
         }
         return stacks
     }

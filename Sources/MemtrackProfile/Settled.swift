@@ -13,7 +13,8 @@ extension Profile {
         for index in result.sites.indices {
             result.sites[index].counters = result.sites[index].counters.settled
             for share in result.sites[index].stacks.indices {
-                result.sites[index].stacks[share].counters = result.sites[index].stacks[share].counters.settled
+                result.sites[index].stacks[share].counters =
+                    result.sites[index].stacks[share].counters.settled
             }
             result.sites[index].sizeClasses = result.sites[index].sizeClasses.map {
                 SizeClassShare(sizeClass: $0.sizeClass, counters: $0.counters.settled)

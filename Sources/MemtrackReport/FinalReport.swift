@@ -59,7 +59,8 @@ public enum FinalReport {
             lines.blank()
             let count = session.series.checkpoints.count
             lines.section(
-                "Over time", "at \(FigureText.plural(UInt64(count), "checkpoint", "checkpoints")), the end included")
+                "Over time",
+                "at \(FigureText.plural(UInt64(count), "checkpoint", "checkpoints")), the end included")
             SeriesTable(series: session.series).write(to: &lines)
         } else if session.largestRSS != nil {
             lines.blank()
@@ -119,7 +120,9 @@ public enum FinalReport {
         for sentence in HealthText.sentences(profile.shim, totals: profile.totals) {
             lines.paragraph(sentence, mark: "! ", tone: .warning)
         }
-        lines.paragraph(HealthText.ownMemory(profile.shim, resident: session.shimBytes), tone: .dim)
+        lines.paragraph(
+            HealthText.ownMemory(
+                profile.shim, resident: session.shimBytes, processes: profile.peak.processes), tone: .dim)
     }
 
     private static func writeNext(_ session: SessionSummary, to lines: inout TextLines) {

@@ -69,10 +69,11 @@ enum HealthText {
     }
 
     /// What the profiler itself took, in one line.
-    static func ownMemory(_ shim: ShimFigures, resident: UInt64?) -> String {
+    static func ownMemory(_ shim: ShimFigures, resident: UInt64?, processes: Int) -> String {
         let mapped =
             FigureText.bytes(shim.regionBytes) + " of counters, "
             + FigureText.bytes(shim.privateBytes) + " of private memory mapped"
+            + (processes > 1 ? " in \(FigureText.count(Int64(processes))) processes, not all at once" : "")
         guard let resident else { return "memtrack's own memory: \(mapped)." }
         return
             "memtrack's own memory: \(FigureText.bytes(resident)) resident, not in the figures above (\(mapped))."

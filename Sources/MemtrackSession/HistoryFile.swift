@@ -21,7 +21,8 @@ public final class HistoryFile {
         self.directory = directory
         let moment = start.components
         path = directory + "/" + HistoryNaming.textName(program: program, start: moment, pid: pid)
-        jsonLinesPath = directory + "/" + HistoryNaming.jsonLinesName(program: program, start: moment, pid: pid)
+        jsonLinesPath =
+            directory + "/" + HistoryNaming.jsonLinesName(program: program, start: moment, pid: pid)
     }
 
     /// Throws if it is plain already that nothing can be written in a directory; makes nothing.

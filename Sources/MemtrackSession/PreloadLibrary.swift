@@ -14,7 +14,8 @@ public enum PreloadLibrary {
             if let reason = flaw(of: path) { throw .libraryUnusable(path: path, reason: reason) }
             return path
         }
-        let directory = String(executable.prefix(upTo: executable.lastIndex(of: "/") ?? executable.startIndex))
+        let directory = String(
+            executable.prefix(upTo: executable.lastIndex(of: "/") ?? executable.startIndex))
         let candidates = [
             directory + "/../lib/memtrack/" + fileName,
             directory + "/" + fileName,

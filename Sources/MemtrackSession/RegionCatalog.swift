@@ -51,7 +51,9 @@ public struct RegionCatalog: Sendable {
     /// Regions that nobody needs any more: their processes have ended, and no launcher is going to read them.
     public func removable() -> [RegionListEntry] {
         Self.directories.flatMap { directory -> [RegionListEntry] in
-            if let session = LauncherSession(path: directory.path), liveness.hasLauncher(session) { return [] }
+            if let session = LauncherSession(path: directory.path), liveness.hasLauncher(session) {
+                return []
+            }
             let files = directory.regionFiles()
             let siblings = Dictionary(grouping: files, by: \.pid)
             return files.map { entry(of: $0, among: siblings[$0.pid] ?? []) }

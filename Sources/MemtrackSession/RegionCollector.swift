@@ -20,6 +20,7 @@ public final class RegionCollector {
         var privateBytes: UInt64 = 0
         var seenMarkers: UInt64 = 0
         var isWarm = false
+        var stacks = NodeStacks()
 
         init(name: RegionFileName, file: RegionFile, identity: RegionIdentity) {
             self.name = name
@@ -98,7 +99,9 @@ public final class RegionCollector {
         for image in images where !image.isWarm {
             guard now > image.name.createdMonotonicNanoseconds &+ minimumAge else { continue }
             image.isWarm = true
-            if let snapshot = try? image.file.snapshot() { _ = profile(of: snapshot) }
+            if let snapshot = try? image.file.snapshot() {
+                _ = profile(of: Reading(image: image, snapshot: snapshot))
+            }
         }
     }
 
@@ -126,14 +129,15 @@ public final class RegionCollector {
         var gauges: [RegionGauge] = []
         for reading in capture.readings {
             let (image, snapshot) = (reading.image, reading.snapshot)
-            let profile = profile(of: snapshot)
+            let profile = profile(of: reading)
             image.isWarm = true
             current.add(profile)
             all.add(profile)
             if let known = figures[snapshot.identity.pid] { image.figures = known }
             records.append(
                 ProcessRecord(
-                    identity: snapshot.identity, totals: profile.totals, isAlive: true, figures: image.figures))
+                    identity: snapshot.identity, totals: profile.totals, isAlive: true, figures: image.figures
+                ))
             takeMarkers(reading)
             gauges += snapshot.gauges
         }
@@ -222,7 +226,7 @@ extension RegionCollector {
         let readings = waiting
         waiting = []
         for reading in readings {
-            let profile = profile(of: reading.snapshot)
+            let profile = profile(of: reading)
             ended.add(profile)
             settled.add(profile.settled)
             endedRecords.append(
@@ -234,10 +238,11 @@ extension RegionCollector {
         }
     }
 
-    private func profile(of snapshot: RegionSnapshot) -> Profile {
-        let map = perfMaps.map(of: snapshot.identity.pid)
+    private func profile(of reading: Reading) -> Profile {
+        let map = perfMaps.map(of: reading.snapshot.identity.pid)
         return builder.profile(
-            of: snapshot, runtimeName: { address in map?.name(at: address) }, progress: onProgress)
+            of: reading.snapshot, memory: &reading.image.stacks,
+            runtimeName: { address in map?.name(at: address) }, progress: onProgress)
     }
 
     private func takeMarkers(_ reading: Reading) {

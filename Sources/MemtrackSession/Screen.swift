@@ -10,11 +10,13 @@ public struct Screen {
 
     /// Reports on standard error, so that the target's output stays what it is.
     public static func standardError(environment: [String: String]) -> Screen {
-        Screen(file: OutputFile(descriptor: 2, name: "standard error"), descriptor: 2, environment: environment)
+        Screen(
+            file: OutputFile(descriptor: 2, name: "standard error"), descriptor: 2, environment: environment)
     }
 
     public static func standardOutput(environment: [String: String]) -> Screen {
-        Screen(file: OutputFile(descriptor: 1, name: "standard output"), descriptor: 1, environment: environment)
+        Screen(
+            file: OutputFile(descriptor: 1, name: "standard output"), descriptor: 1, environment: environment)
     }
 
     /// Reports in a file: no colour, 120 columns.

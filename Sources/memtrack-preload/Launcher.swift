@@ -61,7 +61,8 @@ struct Launcher {
             // The target has its own disposition already; a report that nobody reads must not kill us.
             signal(SIGPIPE, SIG_IGN)
             let monitor = Monitor(
-                process: process, program: baseName(inspection.path), commandLine: words, directory: directory,
+                process: process, program: baseName(inspection.path), commandLine: words,
+                directory: directory,
                 wrappers: plan.wrappers, options: plan.monitor, screen: screen, notes: notes, complain: say)
             process.finish(with: try monitor.run())
         } catch {

@@ -111,7 +111,8 @@ struct MemtrackPreload: ParsableCommand {
 
     private func plan() throws -> LaunchPlan {
         var plan = LaunchPlan()
-        guard let seconds = Double(interval), seconds >= 0, seconds <= 1e9, seconds == 0 || seconds >= 0.01 else {
+        guard let seconds = Double(interval), seconds >= 0, seconds <= 1e9, seconds == 0 || seconds >= 0.01
+        else {
             throw ValidationError(
                 "'\(interval)' is no interval; give seconds, such as 5 or 0.5 (at least 0.01), or 0 for none")
         }
@@ -143,7 +144,8 @@ struct MemtrackPreload: ParsableCommand {
         }
         plan.settings = [
             ("MEMTRACK_STACK_DEPTH", String(stackDepth)), ("MEMTRACK_UNWINDER", unwinder),
-            ("MEMTRACK_VERIFY_STACKS", verifyStacks ? "1" : "0"), ("MEMTRACK_CHILDREN", noChildren ? "0" : "1"),
+            ("MEMTRACK_VERIFY_STACKS", verifyStacks ? "1" : "0"),
+            ("MEMTRACK_CHILDREN", noChildren ? "0" : "1"),
         ]
         plan.countsObjects = !noObjects
         plan.monitor.isQuiet = quiet

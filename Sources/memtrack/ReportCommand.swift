@@ -47,7 +47,8 @@ struct ReportCommand: ParsableCommand {
 
     func run() throws {
         let filter = try filter.map { try SiteFilter($0) }
-        let wrappers = WrapperMatcher(userPatterns: try allocFn.map { try TextPattern($0, option: "--alloc-fn") })
+        let wrappers = WrapperMatcher(
+            userPatterns: try allocFn.map { try TextPattern($0, option: "--alloc-fn") })
         let path: String
         if let region {
             path = region

@@ -17,8 +17,10 @@ import Testing
     }
 
     @Test func saysThatThereIsNothingToRead() throws {
-        try Self.refused(["report", "--pid", "999999999"], ["no process has the PID 999999999", "memtrack list"])
-        try Self.refused(["report", "--pid", "1"], ["process 1 does not run under memtrack-preload", "start it"])
+        try Self.refused(
+            ["report", "--pid", "999999999"], ["no process has the PID 999999999", "memtrack list"])
+        try Self.refused(
+            ["report", "--pid", "1"], ["process 1 does not run under memtrack-preload", "start it"])
         try Self.refused(["report", "--pid", "-5"], ["-5 is no PID"], status: 64)
         try Self.refused(["report"], ["give either --pid N or --region FILE"], status: 64)
         try Self.refused(["report", "--pid", "1", "--region", "x"], ["give either"], status: 64)
@@ -41,13 +43,15 @@ import Testing
             try bytes.write(to: URL(fileURLWithPath: path))
             return ["report", "--region", path]
         }
-        try Self.refused(try damaged { $0[8] &+= 1 }, ["region version", "use the memtrack that was installed"])
+        try Self.refused(
+            try damaged { $0[8] &+= 1 }, ["region version", "use the memtrack that was installed"])
         try Self.refused(try damaged { $0 = $0.prefix(8192) }, ["cut short", "profile the program again"])
         try Self.refused(try damaged { $0 = $0.prefix(3) }, [path])
         try Self.refused(try damaged { $0 = Data() }, ["has not finished making it"])
         try Self.refused(try damaged { $0[0] = 0x20 }, ["not a memtrack region"])
         // used_pages
-        try Self.refused(try damaged { $0.replaceSubrange(24..<32, with: [1, 0, 0, 0, 0, 0, 0, 0]) }, ["damaged"])
+        try Self.refused(
+            try damaged { $0.replaceSubrange(24..<32, with: [1, 0, 0, 0, 0, 0, 0, 0]) }, ["damaged"])
     }
 
     /// Any byte may be anything: the reader answers or refuses, it does not crash or hang.

@@ -56,19 +56,21 @@ import Testing
         try Self.refused([""], 127, [])
     }
 
-    @Test(arguments: [
-        (["-i", "abc", "true"], "'abc' is no interval; give seconds"), (["-i", "-1", "true"], "'-1' is no"),
-        (["-i", "nan", "true"], "'nan' is no interval"), (["-i", "1e99", "true"], "is no interval"),
-        (["--sort", "size", "true"], "'size' is no order; give one of: live"),
-        (["--filter", "(", "true"], "'(' is not a regular expression"),
-        (["--alloc-fn", "*", "true"], "'*' is not a regular expression"),
-        (["-l", "many", "true"], "'many' is invalid"), (["-l", "-2", "true"], "-2 is no number of rows"),
-        (["--stack-depth", "0", "true"], "0 is out of range; give 1 to 256"),
-        (["--unwinder", "gdb", "true"], "'gdb' is no unwinder; give rules or libunwind"),
-        (["--no-such-option", "true"], "unknown option '--no-such-option'; for a program of that name"),
-        (["-o", "--no-objects", "true"], "contradict"), ([], "no PROGRAM given; try"),
-        (["--"], "no PROGRAM given"), (["--json"], "Missing value for '--json"),
-    ] as [([String], String)])
+    @Test(
+        arguments: [
+            (["-i", "abc", "true"], "'abc' is no interval; give seconds"),
+            (["-i", "-1", "true"], "'-1' is no"),
+            (["-i", "nan", "true"], "'nan' is no interval"), (["-i", "1e99", "true"], "is no interval"),
+            (["--sort", "size", "true"], "'size' is no order; give one of: live"),
+            (["--filter", "(", "true"], "'(' is not a regular expression"),
+            (["--alloc-fn", "*", "true"], "'*' is not a regular expression"),
+            (["-l", "many", "true"], "'many' is invalid"), (["-l", "-2", "true"], "-2 is no number of rows"),
+            (["--stack-depth", "0", "true"], "0 is out of range; give 1 to 256"),
+            (["--unwinder", "gdb", "true"], "'gdb' is no unwinder; give rules or libunwind"),
+            (["--no-such-option", "true"], "unknown option '--no-such-option'; for a program of that name"),
+            (["-o", "--no-objects", "true"], "contradict"), ([], "no PROGRAM given; try"),
+            (["--"], "no PROGRAM given"), (["--json"], "Missing value for '--json"),
+        ] as [([String], String)])
     func refusesABadCommandLine(arguments: [String], text: String) throws {
         try Self.refused(arguments, 64, [text])
     }
@@ -145,7 +147,9 @@ import Testing
             chmod(path, 0o755)
             // The interpreter must exist, or that is what is wrong with it.
             let run = try Command.run([try Build.launcher(), "--no-history", "-i", "0", path])
-            #expect(run.end == .exited(126) || run.end == .exited(127) || run.end == .killed(SIGSEGV) || run.end == .killed(SIGKILL))
+            #expect(
+                run.end == .exited(126) || run.end == .exited(127) || run.end == .killed(SIGSEGV)
+                    || run.end == .killed(SIGKILL))
             let isMissing = run.errorText.contains("does not exist")
             #expect(isMissing || run.errorText.contains(text), "\(run.errorText)")
         }
@@ -181,10 +185,13 @@ import Testing
         ])
         #expect(others.isSuccess)
         #expect(others.errorText.contains("cannot write \(file)/x: Not a directory"))
-        #expect(others.errorText.contains("cannot write \(directory.path): Is a directory; name a file in it"))
+        #expect(
+            others.errorText.contains("cannot write \(directory.path): Is a directory; name a file in it"))
         #expect(others.errorText.contains("exit status 0"))
 
-        let full = try Command.run(["sh", "-c", "exec \"$@\" 2>/dev/full", "sh", launcher, "--no-history", "true"])
+        let full = try Command.run([
+            "sh", "-c", "exec \"$@\" 2>/dev/full", "sh", launcher, "--no-history", "true",
+        ])
         #expect(full.isSuccess)
         let closed = try Command.run(["sh", "-c", "exec \"$@\" 2>&-", "sh", launcher, "--no-history", "true"])
         #expect(closed.isSuccess)

@@ -209,7 +209,8 @@ import Testing
             #expect(try terminal.wait() == .exited(0))
             let lines = terminal.screen.split(separator: "\r\n").map { Self.withoutColour(String($0)) }
             #expect(lines.contains { $0.contains("Checkpoint 1") })
-            #expect(lines.allSatisfy { $0.count <= Int(columns) }, "\(lines.filter { $0.count > Int(columns) })")
+            #expect(
+                lines.allSatisfy { $0.count <= Int(columns) }, "\(lines.filter { $0.count > Int(columns) })")
         }
     }
 

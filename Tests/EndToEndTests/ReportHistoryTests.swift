@@ -35,10 +35,12 @@ import Testing
         let pattern = /sleep_memory_monitor_\d{8}_\d{6}_pid\d+\.txt/
         #expect(try pattern.wholeMatch(in: history.name) != nil)
         let count = history.lines.count
-        #expect((3...4).contains(count))
+        // On a busy machine a checkpoint may be missed, which is then not made up for; none comes too early.
+        #expect((2...4).contains(count))
         #expect(history.lines.compactMap { $0["number"] as? Int } == Array(1...count))
         let times = history.lines.compactMap { $0["elapsedSeconds"] as? Double }
-        #expect(zip(times, [0.3, 0.6, 0.9]).allSatisfy { abs($0 - $1) < 0.25 })
+        #expect(zip(times.dropLast(), 1...).allSatisfy { $0 >= 0.3 * Double($1) - 0.001 })
+        #expect(try #require(times.last) >= 1.1)
         for number in 1...count { #expect(history.text.contains("Checkpoint \(number) ")) }
         #expect(history.text.contains("command   sleep 1.1"))
         #expect(history.text.contains("Overall"))
@@ -89,7 +91,8 @@ import Testing
         let again = try Command.run([try Build.reader(), "report", "--region", region.path])
         #expect(again.isSuccess)
         #expect(again.outputText.contains("Live at exit"))
-        try FileManager.default.removeItem(atPath: URL(fileURLWithPath: region.path).deletingLastPathComponent().path)
+        try FileManager.default.removeItem(
+            atPath: URL(fileURLWithPath: region.path).deletingLastPathComponent().path)
     }
 
     @Test func saysThatADaemonLivesOn() throws {
@@ -135,7 +138,8 @@ import Testing
         let directory = try TemporaryDirectory()
         let fifo = directory.file("fifo")
         mkfifo(fifo, 0o600)
-        let running = try Running(["sh", "-c", "\"$@\" <> \(fifo)", "sh"] + (try LauncherTests.quiet()) + ["sh", "-c", script])
+        let running = try Running(
+            ["sh", "-c", "\"$@\" <> \(fifo)", "sh"] + (try LauncherTests.quiet()) + ["sh", "-c", script])
         let deadline = Date(timeIntervalSinceNow: 20)
         while !running.output().contains("\n"), Date() < deadline { usleep(10_000) }
         let session = running.output().trimmingCharacters(in: .whitespacesAndNewlines)

@@ -23,7 +23,10 @@ import Testing
         #expect(site.stack.map(\.function).starts(with: ["allocate_here", "main"]))
         #expect(run.errorText.contains("allocate_here (report_target.c:24)"))
         #expect(run.errorText.contains("58.59 KB"))
-        let sizeClass = try #require(report.sizeClasses.first { (100...100).contains(Int($0.minimumBytes)) || $0.minimumBytes <= 100 && $0.maximumBytes >= 100 })
+        let sizeClass = try #require(
+            report.sizeClasses.first {
+                (100...100).contains(Int($0.minimumBytes)) || $0.minimumBytes <= 100 && $0.maximumBytes >= 100
+            })
         #expect(sizeClass.totals.allocations >= 1000)
     }
 
@@ -42,7 +45,8 @@ import Testing
         #expect(names.isSuperset(of: ["bash", "seq", "sort", "md5sum", "tee"]))
         #expect(report.processes.count >= 11)
         let pids = Set(report.processes.map(\.pid))
-        #expect(report.processes.dropFirst().allSatisfy { pids.contains($0.parentPid) || pids.contains($0.pid) })
+        #expect(
+            report.processes.dropFirst().allSatisfy { pids.contains($0.parentPid) || pids.contains($0.pid) })
         #expect(run.errorText.contains("└─ "))
     }
 
@@ -95,7 +99,8 @@ import Testing
         let compiler = try #require(report.processes.first { $0.executable.hasSuffix("/cc1plus") })
         #expect(try #require(compiler.totals).allocatedBytes > 1_000_000)
         #expect(try #require(compiler.figures).rssBytes > 1_000_000)
-        #expect(report.processes.contains { $0.executable.hasSuffix("/as") || $0.executable.hasSuffix("-as") })
+        #expect(
+            report.processes.contains { $0.executable.hasSuffix("/as") || $0.executable.hasSuffix("-as") })
         #expect(report.processes.compactMap(\.totals).reduce(.zero, +) == report.totals)
     }
 

@@ -17,7 +17,8 @@ struct Report: Decodable {
             Totals(
                 allocations: left.allocations + right.allocations,
                 allocatedBytes: left.allocatedBytes + right.allocatedBytes, frees: left.frees + right.frees,
-                freedBytes: left.freedBytes + right.freedBytes, liveBlocks: left.liveBlocks + right.liveBlocks,
+                freedBytes: left.freedBytes + right.freedBytes,
+                liveBlocks: left.liveBlocks + right.liveBlocks,
                 liveBytes: left.liveBytes + right.liveBytes, peakBytes: left.peakBytes + right.peakBytes,
                 temporaryAllocations: left.temporaryAllocations + right.temporaryAllocations)
         }

@@ -19,7 +19,8 @@ final class Terminal {
         // unlockpt(3) and ptsname(3), which Swift does not import: TIOCSPTLCK and TIOCGPTN of <asm/ioctls.h>.
         var unlocked: Int32 = 0
         var number: UInt32 = 0
-        guard master >= 0, ioctl(master, 0x4004_5431, &unlocked) == 0, ioctl(master, 0x8004_5430, &number) == 0
+        guard master >= 0, ioctl(master, 0x4004_5431, &unlocked) == 0,
+            ioctl(master, 0x8004_5430, &number) == 0
         else { throw HarnessError("no pseudo-terminal: errno \(errno)") }
         let name = "/dev/pts/\(number)"
         var size = winsize(ws_row: 50, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0)
@@ -118,7 +119,9 @@ final class Terminal {
 
     private static func end(of needle: [UInt8], in bytes: [UInt8]) -> Int? {
         guard bytes.count >= needle.count else { return nil }
-        return (0...(bytes.count - needle.count)).first { bytes[$0..<($0 + needle.count)].elementsEqual(needle) }
-            .map { $0 + needle.count }
+        return (0...(bytes.count - needle.count)).first {
+            bytes[$0..<($0 + needle.count)].elementsEqual(needle)
+        }
+        .map { $0 + needle.count }
     }
 }
