@@ -2,7 +2,7 @@
 #
 #   make demo      build, then profile a real program and read the report
 #   make test      build and run all tests
-#   make bench     measure what the shim costs, beside its peers (about an hour; bench-quick: three minutes)
+#   make bench     measure what the shim costs, beside its peers (long; bench-quick: under three minutes)
 #   make bench-instructions   count instructions of a malloc+free pair, compare with the kept figures
 #   make install   PREFIX=/usr/local DESTDIR=
 #
@@ -29,7 +29,8 @@ SWIFT_RELEASE := swift build -c release --static-swift-stdlib
 SWIFT_SOURCES := $(shell find Sources -name '*.swift' -o -name '*.c' -o -name '*.h') Package.swift \
     CShim/include/memtrack/region.h
 
-.PHONY: all build deps test-deps bench-deps shim test test-shim test-swift bench bench-quick bench-instructions demo install lint clean
+.PHONY: all build deps test-deps bench-deps shim test test-shim test-swift bench bench-quick bench-instructions \
+    demo install lint clean
 
 all: build
 build: $(LIBRARY) $(PROGRAMS)

@@ -22,7 +22,7 @@ ROOT = os.path.dirname(os.path.dirname(suite.HERE))
 SLOW_DIVISOR = 10
 # bench-quick: everything, short. The deadline leaves room for compiling and for the last run.
 # A run of more than `long` seconds is done `long_rounds` times.
-QUICK = {"scale": 0.25, "rounds": 5, "deadline": 165.0, "slow_rounds": 2, "long": 4.0, "long_rounds": 1}
+QUICK = {"scale": 0.2, "rounds": 5, "deadline": 160.0, "slow_rounds": 1, "long": 4.0, "long_rounds": 1}
 FULL = {"scale": 1.0, "rounds": 7, "deadline": None, "slow_rounds": 3, "long": 30.0, "long_rounds": 3}
 
 
@@ -157,6 +157,8 @@ def select(options, build):
     if options.quick and not options.tools:
         tools = [tool for tool in tools if tool.quick]
     workloads = chosen(options.workloads, suite.all_workloads(build, programs), "workload")
+    if options.quick and not options.workloads:
+        workloads = [workload for workload in workloads if workload.quick]
     present = []
     for kind, items in (("tool", tools), ("workload", workloads)):
         present.append([])
@@ -195,6 +197,7 @@ def main():
     document.update(
         settings=settings, interrupted=ended, skipped=skipped, summary=summary,
         overall=report.overall(summary, campaign.workloads),
+        against_heaptrack=report.against_heaptrack(summary, campaign.workloads),
         runs=[{"workload": name, "tool": tool, "scale": scale, **run}
               for (name, tool, scale), runs in campaign.results.items() for run in runs])
     print(report.write(build, document, campaign.workloads, tools, settings["scale"]))
@@ -207,4 +210,7 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)  # before the first run: nothing to write

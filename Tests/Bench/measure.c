@@ -12,11 +12,15 @@
  * started by an interpreter seems to need as much memory as the interpreter. Here that floor is one page or
  * three. And this process is the subreaper: descendants left behind by the program are waited for, and counted,
  * like the others. Wall time ends with the program itself.
+ *
+ * The program may use ADDRESS_SPACE bytes: heaptrack's interpreter takes all the memory of the machine on some
+ * inputs (many sites with many sizes each), and should fail alone.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +29,8 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#define ADDRESS_SPACE (UINT64_C(4) << 30)
 
 static double seconds(struct timeval t)
 {
@@ -102,6 +108,11 @@ int main(int argc, char **argv)
         redirect(argv[first + 2], O_WRONLY | O_CREAT | O_TRUNC, 2);
         for (int i = 2; i < first; i += 2)
             putenv(argv[i]);
+        struct rlimit limit;
+        if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_max > ADDRESS_SPACE) {
+            limit.rlim_cur = ADDRESS_SPACE;
+            setrlimit(RLIMIT_AS, &limit);
+        }
         execvp(program[0], program);
         fail(program[0]);
     }

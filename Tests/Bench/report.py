@@ -65,6 +65,23 @@ def overall(entries, workloads):
              "worst": max(found)[0], "worst_workload": max(found)[1]} for tool, found in ratios.items()]
 
 
+def against_heaptrack(entries, workloads):
+    """For each real program: how many times our added CPU the heaptrack tools add, where they add more than 10 %
+    and ours is above zero (None: it is not)."""
+    added = {(e["workload"], e["tool"]): e for e in entries if "added_cpu_seconds" in e}
+    found = []
+    for workload in workloads:
+        ours = added.get((workload.name, "memtrack"))
+        for tool in ("heaptrack", "heaptrack-raw"):
+            theirs = added.get((workload.name, tool))
+            if workload.real and ours and theirs and theirs["cpu_ratio"]["median"] > 1.1:
+                seconds = ours["added_cpu_seconds"]["median"]
+                found.append({"workload": workload.name, "tool": tool, "memtrack_added_seconds": seconds,
+                              "added_seconds": theirs["added_cpu_seconds"]["median"],
+                              "times": theirs["added_cpu_seconds"]["median"] / seconds if seconds > 0 else None})
+    return found
+
+
 def size(count):
     if count is None:
         return "-"
@@ -131,6 +148,12 @@ def markdown(document, workloads, tools, full_scale):
                   "| tool | programs | CPU ratio, geometric mean | worst | on |", "|---|--:|--:|--:|---|"]
         lines += [f"| {o['tool']} | {o['workloads']} | {o['cpu_geometric_mean']:.2f} | {o['worst']:.2f} "
                   f"| {o['worst_workload']} |" for o in document["overall"]]
+        lines.append("")
+    if document["against_heaptrack"]:
+        lines += ["| program | CPU s added by | | by memtrack | times |", "|---|---|--:|--:|--:|"]
+        lines += [f"| {a['workload']} | {a['tool']} | {a['added_seconds']:.2f} | {a['memtrack_added_seconds']:.2f} "
+                  f"| {'below noise' if a['times'] is None else format(a['times'], '.1f')} |"
+                  for a in document["against_heaptrack"]]
         lines.append("")
     lines += ["## All", "",
               "| workload | tool | runs | CPU | wall | added CPU s | added ns/pair | tree | peak RSS | written "

@@ -24,9 +24,10 @@ class Workload:
     """loop:   times itself, in pairs; scaled down for slow tools
     real:   one of the real programs that count for the geometric mean
     python: memray can run it
+    quick:  part of bench-quick
     """
 
-    def __init__(self, name, about, command, *, loop=False, real=False, python=False, needs=(), environment=None,
+    def __init__(self, name, about, command, *, loop=False, real=False, python=False, quick=True, needs=(), environment=None,
                  output_file=None, drive=None, prepare=None):
         self.name = name
         self.about = about
@@ -34,6 +35,7 @@ class Workload:
         self.loop = loop
         self.real = real
         self.python = python
+        self.quick = quick
         self.needs = needs
         self.environment = environment or {}
         self.output_file = output_file
@@ -142,7 +144,7 @@ def all_workloads(build, programs):
     def sites(threads):
         return Workload(f"sites-{threads}t", "1,000 sites, depth 20, 16-4096 bytes, 100,000 live, "
                         f"{threads} thread{'s' if threads > 1 else ''}",
-                        lambda scale, _: [program("sites"), whole(3e6, scale), str(threads)], loop=True)
+                        lambda scale, _: [program("sites"), whole(3e6, scale), str(threads)], loop=True, quick=threads != 2)
 
     def python_json(name, about, environment):
         return Workload(name, about, lambda scale, _: [python, os.path.join(SOURCES, "json_work.py"), whole(50, scale)],

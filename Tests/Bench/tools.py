@@ -115,8 +115,10 @@ class HeaptrackRaw(Tool):
         if not program:
             return None
         base = os.path.dirname(os.path.dirname(os.path.realpath(program)))
-        found = glob.glob(os.path.join(base, "lib*", "**", "libheaptrack_preload.so"), recursive=True)
-        return os.path.realpath(found[0]) if found else None
+        for folder in ("lib/heaptrack", "lib64/heaptrack", "lib/*/heaptrack"):
+            for path in glob.glob(os.path.join(base, folder, "libheaptrack_preload.so")):
+                return os.path.realpath(path)
+        return None
 
     def absent(self):
         return None if self.library() else "libheaptrack_preload.so is not installed"
@@ -192,7 +194,7 @@ class Tcmalloc(Tool):
         self.slow = profile
         self.path = loadable("libtcmalloc.so.4")
         if profile:
-            self.rounds = 3
+            self.rounds = 1
 
     def absent(self):
         return None if self.path else "libtcmalloc.so.4 is not installed"
