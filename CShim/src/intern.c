@@ -121,13 +121,17 @@ uint32_t memtrack_node(uint32_t parent, uint64_t address, uint32_t module_index,
     struct memtrack_header *region = memtrack_rt.region;
     if (!region || region->node_next >= MEMTRACK_NODE_CHUNKS * MEMTRACK_NODES_PER_CHUNK)
         return 0;
+    /* A place in the region first: a slot claimed in vain would stay claimed, call after call. */
+    uint32_t *directory = memtrack_region_at(MEMTRACK_NODE_DIRECTORY_PAGE);
+    if (!chunk_record(directory, MEMTRACK_NODE_CHUNKS, MEMTRACK_LOAD(&region->node_next), MEMTRACK_NODES_PER_CHUNK,
+                      sizeof(struct memtrack_node)))
+        return 0;
     struct memtrack_slot *slot = claim(&nodes, hash);
     if (!slot)
         return 0;
     id = MEMTRACK_ADD(&region->node_next, 1);
     struct memtrack_node *node =
-        chunk_record(memtrack_region_at(MEMTRACK_NODE_DIRECTORY_PAGE), MEMTRACK_NODE_CHUNKS, id,
-                     MEMTRACK_NODES_PER_CHUNK, sizeof(*node));
+        chunk_record(directory, MEMTRACK_NODE_CHUNKS, id, MEMTRACK_NODES_PER_CHUNK, sizeof(*node));
     if (!node)
         return 0;
     node->address = address;
@@ -157,13 +161,17 @@ uint32_t memtrack_cell(uint32_t stack, uint32_t size_class)
     if (!stack || !region || region->cell_next >= MEMTRACK_CELL_LIMIT ||
         region->cell_next - memtrack_rt.cell_bias >= MEMTRACK_MAX_COUNTER_INDEX)
         return overflow;
+    uint32_t *directory = memtrack_region_at(MEMTRACK_CELL_DIRECTORY_PAGE);
+    if (!chunk_record(directory, MEMTRACK_CELL_CHUNKS, MEMTRACK_LOAD(&region->cell_next) - region->cell_base,
+                      MEMTRACK_CELLS_PER_CHUNK, sizeof(struct memtrack_cell)))
+        return overflow;
     struct memtrack_slot *slot = claim(&cells, hash);
     if (!slot)
         return overflow;
     id = MEMTRACK_ADD(&region->cell_next, 1);
     struct memtrack_cell *cell =
-        chunk_record(memtrack_region_at(MEMTRACK_CELL_DIRECTORY_PAGE), MEMTRACK_CELL_CHUNKS,
-                     id - region->cell_base, MEMTRACK_CELLS_PER_CHUNK, sizeof(*cell));
+        chunk_record(directory, MEMTRACK_CELL_CHUNKS, id - region->cell_base, MEMTRACK_CELLS_PER_CHUNK,
+                     sizeof(*cell));
     if (!cell)
         return overflow;
     cell->size_class = size_class;

@@ -25,6 +25,7 @@
 #define MEMTRACK_SMALLEST_PAGES 64u
 #define MEMTRACK_DEFAULT_BYTES (UINT64_C(256) << 20)
 #define MEMTRACK_BACKOFF 1024u
+#define MEMTRACK_SPACE_SHARE 32u /* the region's part of a limited address space */
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
@@ -263,16 +264,11 @@ static void write_identity(struct memtrack_header *header, uint32_t origin, uint
 
 static uint64_t capacity_pages(void)
 {
-    uint64_t bytes = MEMTRACK_DEFAULT_BYTES;
-    const char *wish = memtrack_config_value("MEMTRACK_REGION_BYTES");
-    if (wish) {
-        uint64_t value = 0;
-        while (*wish >= '0' && *wish <= '9' && value < (UINT64_C(1) << 40))
-            value = value * 10 + (uint64_t)(*wish++ - '0');
-        if (value)
-            bytes = value;
-    }
+    uint64_t bytes = memtrack_rt.region_bytes ? memtrack_rt.region_bytes : MEMTRACK_DEFAULT_BYTES;
     struct rlimit limit;
+    /* Address space that the program is short of is the program's. */
+    if (memtrack_sys4(SYS_prlimit64, 0, RLIMIT_AS, 0, &limit) == 0 && limit.rlim_cur / MEMTRACK_SPACE_SHARE < bytes)
+        bytes = limit.rlim_cur / MEMTRACK_SPACE_SHARE;
     if (memtrack_sys4(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, &limit) == 0 && limit.rlim_cur < bytes)
         bytes = limit.rlim_cur; /* going past it raises SIGXFSZ, which kills */
     uint64_t pages = bytes / MEMTRACK_PAGE;
