@@ -148,7 +148,7 @@ uint32_t memtrack_node(uint32_t parent, uint64_t address, uint32_t module_index,
     return id;
 }
 
-uint32_t memtrack_cell(uint32_t stack, uint32_t size_class)
+__attribute__((force_align_arg_pointer)) uint32_t memtrack_cell(uint32_t stack, uint32_t size_class)
 {
     uint64_t key1 = ((uint64_t)stack << 8) | size_class;
     uint64_t hash = mix(key1, 0);
