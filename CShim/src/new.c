@@ -16,6 +16,7 @@
 #include "record.h"
 
 #include <dlfcn.h>
+#include <link.h>
 #include <malloc.h>
 #include <stdlib.h>
 
@@ -108,13 +109,20 @@ static void release(void *block, const uintptr_t *frame)
         free(block);
 }
 
-/* Out of memory with no operator in the global scope: the caller's own library has one, which throws. */
+/* Out of memory with no operator in the global scope: the caller's own library has one, which throws. The library
+ * is opened again, by its own path: dlsym crashes on a link_map that came in as a dependency (libstdc++ itself), which
+ * has no scope of its own until then. */
 static MEMTRACK_COLD void *find_throwing(const char *name, const void *caller)
 {
     struct memtrack_object object;
-    void *function = dlsym(RTLD_NEXT, name);
-    if (!function && memtrack_object_find((uintptr_t)caller, &object))
-        function = dlsym(object.link_map, name);
+    if (!memtrack_object_find((uintptr_t)caller, &object))
+        return NULL;
+    const char *path = ((const struct link_map *)object.link_map)->l_name;
+    void *handle = dlopen(path && path[0] ? path : NULL, RTLD_LAZY | RTLD_NOLOAD);
+    void *function = handle ? dlsym(handle, name) : NULL;
+    if (handle)
+        dlclose(handle); /* the caller is in it: it stays */
+    dlerror();
     return function;
 }
 
