@@ -17,7 +17,8 @@ static bool begins_with(const char *text, const char *prefix)
     return true;
 }
 
-/* The value of an environment variable of this process at its start; NULL if it was not set. */
+/* The value of an environment variable of this process at its start; NULL if it was not set. For memtrack_boot alone:
+ * later putenv may have put strings into this array that are gone by then. */
 const char *memtrack_config_value(const char *name)
 {
     if (!&__libc_stack_end || !__libc_stack_end)
@@ -63,6 +64,10 @@ void memtrack_configure(void)
         memtrack_rt.unwinder = MEMTRACK_UNWINDER_LIBUNWIND;
     if (memtrack_rt.stack_depth == 1)
         memtrack_rt.unwinder = MEMTRACK_UNWINDER_CALL_SITE;
+    const char *bytes = memtrack_config_value("MEMTRACK_REGION_BYTES");
+    memtrack_rt.region_bytes = 0;
+    while (bytes && *bytes >= '0' && *bytes <= '9' && memtrack_rt.region_bytes < UINT64_C(1) << 40)
+        memtrack_rt.region_bytes = memtrack_rt.region_bytes * 10 + (uint64_t)(*bytes++ - '0');
     const char *session = memtrack_config_value("MEMTRACK_SESSION");
     memtrack_rt.session[0] = 0;
     if (session && session[0] == '/') {

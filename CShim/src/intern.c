@@ -127,13 +127,17 @@ static MEMTRACK_COLD uint32_t insert_node(uint32_t hash, uint32_t parent, const 
     struct memtrack_header *region = memtrack_rt.region;
     if (MEMTRACK_LOAD(&region->node_next) >= MEMTRACK_NODE_CHUNKS * MEMTRACK_NODES_PER_CHUNK)
         return 0;
+    /* A place in the region first: room in the table taken in vain would stay taken, call after call. */
+    uint32_t *directory = memtrack_region_at(MEMTRACK_NODE_DIRECTORY_PAGE);
+    if (!chunk_record(directory, MEMTRACK_NODE_CHUNKS, MEMTRACK_LOAD(&region->node_next), MEMTRACK_NODES_PER_CHUNK,
+                      sizeof(struct memtrack_node)))
+        return 0;
     struct memtrack_intern_table *table = table_with_room(&nodes);
     if (!table)
         return 0;
     uint32_t id = MEMTRACK_ADD(&region->node_next, 1);
     struct memtrack_node *node =
-        chunk_record(memtrack_region_at(MEMTRACK_NODE_DIRECTORY_PAGE), MEMTRACK_NODE_CHUNKS, id,
-                     MEMTRACK_NODES_PER_CHUNK, sizeof(*node));
+        chunk_record(directory, MEMTRACK_NODE_CHUNKS, id, MEMTRACK_NODES_PER_CHUNK, sizeof(*node));
     if (!node)
         return 0;
     node->address = frame->ip;
@@ -207,13 +211,17 @@ static uint32_t insert_cell(uint32_t hash, uint32_t stack, uint32_t size_class)
     uint32_t next = MEMTRACK_LOAD(&region->cell_next);
     if (!stack || next >= MEMTRACK_CELL_LIMIT || next - memtrack_rt.cell_bias >= MEMTRACK_MAX_COUNTER_INDEX)
         return 0;
+    uint32_t *directory = memtrack_region_at(MEMTRACK_CELL_DIRECTORY_PAGE);
+    if (!chunk_record(directory, MEMTRACK_CELL_CHUNKS, next - region->cell_base, MEMTRACK_CELLS_PER_CHUNK,
+                      sizeof(struct memtrack_cell)))
+        return 0;
     struct memtrack_intern_table *table = table_with_room(&cells);
     if (!table)
         return 0;
     uint32_t id = MEMTRACK_ADD(&region->cell_next, 1);
     struct memtrack_cell *cell =
-        chunk_record(memtrack_region_at(MEMTRACK_CELL_DIRECTORY_PAGE), MEMTRACK_CELL_CHUNKS,
-                     id - region->cell_base, MEMTRACK_CELLS_PER_CHUNK, sizeof(*cell));
+        chunk_record(directory, MEMTRACK_CELL_CHUNKS, id - region->cell_base, MEMTRACK_CELLS_PER_CHUNK,
+                     sizeof(*cell));
     if (!cell)
         return 0;
     cell->size_class = size_class;

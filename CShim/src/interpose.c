@@ -105,6 +105,16 @@ MEMTRACK_EXPORT void *realloc(void *block, size_t size)
     return reallocate(block, size, MEMTRACK_FRAME());
 }
 
+/* Are we the first malloc in the program's scope? Not so where the program brings its own, or another library was
+ * preloaded before us. Its blocks are not ours to give to the next allocator: the functions below, which it may lack,
+ * must then do as glibc's do, and call the first. */
+extern __typeof__(malloc) memtrack_own_malloc __attribute__((visibility("hidden"), alias("malloc")));
+
+bool memtrack_is_first(void)
+{
+    return malloc == memtrack_own_malloc;
+}
+
 /* glibc's would call our realloc, and the call site would be inside libc. */
 MEMTRACK_EXPORT void *reallocarray(void *block, size_t count, size_t size)
 {
@@ -113,6 +123,8 @@ MEMTRACK_EXPORT void *reallocarray(void *block, size_t count, size_t size)
         errno = ENOMEM;
         return NULL;
     }
+    if (MEMTRACK_UNLIKELY(!memtrack_is_first()))
+        return realloc(block, bytes);
     return reallocate(block, bytes, MEMTRACK_FRAME());
 }
 
@@ -158,14 +170,20 @@ MEMTRACK_EXPORT void cfree(void *block)
 MEMTRACK_EXPORT void free_sized(void *block, size_t size)
 {
     (void)size;
-    release(block, MEMTRACK_FRAME());
+    if (MEMTRACK_UNLIKELY(!memtrack_is_first()))
+        free(block);
+    else
+        release(block, MEMTRACK_FRAME());
 }
 
 MEMTRACK_EXPORT void free_aligned_sized(void *block, size_t alignment, size_t size)
 {
     (void)alignment;
     (void)size;
-    release(block, MEMTRACK_FRAME());
+    if (MEMTRACK_UNLIKELY(!memtrack_is_first()))
+        free(block);
+    else
+        release(block, MEMTRACK_FRAME());
 }
 
 MEMTRACK_EXPORT size_t malloc_usable_size(void *block)

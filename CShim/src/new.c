@@ -16,6 +16,9 @@
 #include "record.h"
 
 #include <dlfcn.h>
+#include <link.h>
+#include <malloc.h>
+#include <stdlib.h>
 
 #define MEMTRACK_EXPORT __attribute__((visibility("default"), used))
 
@@ -54,37 +57,72 @@ static struct {
     MEMTRACK_DELETE_FUNCTIONS(MEMTRACK_FIELD)
 #undef MEMTRACK_FIELD
 } next;
-static bool counted; /* the second case above */
+/* The second case above, for each function: an allocator may lack some, and libstdc++'s calls the others. */
+static struct {
+#define MEMTRACK_FIELD(name, ...) bool name;
+    MEMTRACK_NEW_FUNCTIONS(MEMTRACK_FIELD)
+    MEMTRACK_DELETE_FUNCTIONS(MEMTRACK_FIELD)
+#undef MEMTRACK_FIELD
+} counted;
+
+static bool same_object(const void *function, const void *other)
+{
+    struct memtrack_object a, b;
+    return function && other && memtrack_object_find((uintptr_t)function, &a) &&
+           memtrack_object_find((uintptr_t)other, &b) && a.link_map == b.link_map;
+}
 
 void memtrack_resolve_new(const void *foreign_malloc)
 {
-#define MEMTRACK_FIND(name, ...) *(void **)&next.name = dlsym(RTLD_NEXT, #name);
+#define MEMTRACK_FIND(name, ...) \
+    { \
+        void *function = dlsym(RTLD_NEXT, #name); \
+        counted.name = same_object(function, foreign_malloc); \
+        *(void **)&next.name = function; \
+    }
     MEMTRACK_NEW_FUNCTIONS(MEMTRACK_FIND)
     MEMTRACK_DELETE_FUNCTIONS(MEMTRACK_FIND)
 #undef MEMTRACK_FIND
-    struct memtrack_object allocator, operators;
-    counted = foreign_malloc && next._Znwm && memtrack_object_find((uintptr_t)foreign_malloc, &allocator) &&
-              memtrack_object_find((uintptr_t)(const void *)next._Znwm, &operators) &&
-              operators.link_map == allocator.link_map;
 }
 
 static void *next_malloc(size_t size)
 {
-    return memtrack_next.malloc(size ? size : 1);
+    return (memtrack_is_first() ? memtrack_next.malloc : malloc)(size ? size : 1);
 }
 
 static void *next_aligned(size_t size, size_t align)
 {
-    return memtrack_next.memalign(align, size ? size : 1);
+    return (memtrack_is_first() ? memtrack_next.memalign : memalign)(align, size ? size : 1);
 }
 
-/* Out of memory with no operator in the global scope: the caller's own library has one, which throws. */
+/* Recorded only where malloc is ours: another's free would never tell us of the end of the block. */
+static void *recorded(void *block, size_t size, const uintptr_t *frame)
+{
+    return memtrack_is_first() ? memtrack_record(block, size, frame) : block;
+}
+
+static void release(void *block, const uintptr_t *frame)
+{
+    if (memtrack_is_first())
+        memtrack_release(block, frame);
+    else
+        free(block);
+}
+
+/* Out of memory with no operator in the global scope: the caller's own library has one, which throws. The library
+ * is opened again, by its own path: dlsym crashes on a link_map that came in as a dependency (libstdc++ itself), which
+ * has no scope of its own until then. */
 static MEMTRACK_COLD void *find_throwing(const char *name, const void *caller)
 {
     struct memtrack_object object;
-    void *function = dlsym(RTLD_NEXT, name);
-    if (!function && memtrack_object_find((uintptr_t)caller, &object))
-        function = dlsym(object.link_map, name);
+    if (!memtrack_object_find((uintptr_t)caller, &object))
+        return NULL;
+    const char *path = ((const struct link_map *)object.link_map)->l_name;
+    void *handle = dlopen(path && path[0] ? path : NULL, RTLD_LAZY | RTLD_NOLOAD);
+    void *function = handle ? dlsym(handle, name) : NULL;
+    if (handle)
+        dlclose(handle); /* the caller is in it: it stays */
+    dlerror();
     return function;
 }
 
@@ -92,7 +130,7 @@ static MEMTRACK_COLD void *find_throwing(const char *name, const void *caller)
     void *name parameters; \
     MEMTRACK_EXPORT void *name parameters \
     { \
-        if (MEMTRACK_LIKELY(next.name && !counted)) \
+        if (MEMTRACK_LIKELY(next.name && !counted.name)) \
             return next.name arguments; \
         void *block = next.name ? next.name arguments : allocation; \
         if (MEMTRACK_UNLIKELY(!block && !next.name)) { \
@@ -100,7 +138,7 @@ static MEMTRACK_COLD void *find_throwing(const char *name, const void *caller)
             *(void **)&function = find_throwing(#name, __builtin_return_address(0)); \
             return function ? function arguments : NULL; \
         } \
-        return memtrack_record(block, size, MEMTRACK_FRAME()); \
+        return recorded(block, size, MEMTRACK_FRAME()); \
     }
 MEMTRACK_NEW_FUNCTIONS(MEMTRACK_DEFINE_NEW)
 
@@ -109,10 +147,10 @@ MEMTRACK_NEW_FUNCTIONS(MEMTRACK_DEFINE_NEW)
     MEMTRACK_EXPORT void name parameters \
     { \
         if (MEMTRACK_UNLIKELY(!next.name)) { \
-            memtrack_release(block, MEMTRACK_FRAME()); \
+            release(block, MEMTRACK_FRAME()); \
             return; \
         } \
-        if (MEMTRACK_UNLIKELY(counted)) \
+        if (MEMTRACK_UNLIKELY(counted.name)) \
             memtrack_record_free(block, MEMTRACK_FRAME()); \
         next.name arguments; \
     }

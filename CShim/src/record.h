@@ -5,10 +5,12 @@
 #ifndef MEMTRACK_RECORD_H
 #define MEMTRACK_RECORD_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 void *memtrack_record(void *block, uint64_t size, const uintptr_t *frame);   /* returns block; NULL is fine */
 void memtrack_record_free(void *block, const uintptr_t *frame);              /* record alone */
 void memtrack_release(void *block, const uintptr_t *frame);                  /* record and free */
+bool memtrack_is_first(void); /* ours is the malloc that the program calls; else its blocks are not ours to free */
 
 #endif

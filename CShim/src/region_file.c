@@ -22,10 +22,9 @@
 #include <sys/stat.h>
 
 #define MEMTRACK_INITIAL_PAGES 16u /* 64 KiB */
-#define MEMTRACK_SMALLEST_PAGES 64u
 #define MEMTRACK_DEFAULT_BYTES (UINT64_C(256) << 20)
 #define MEMTRACK_BACKOFF 1024u
-#define MEMTRACK_SHARE 16u /* of a limited address space, the region takes at most one in so many bytes */
+#define MEMTRACK_SPACE_SHARE 32u /* the region's part of a limited address space */
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
@@ -264,20 +263,13 @@ static void write_identity(struct memtrack_header *header, uint32_t origin, uint
 
 static uint64_t capacity_pages(void)
 {
-    uint64_t bytes = MEMTRACK_DEFAULT_BYTES;
-    const char *wish = memtrack_config_value("MEMTRACK_REGION_BYTES");
-    if (wish) {
-        uint64_t value = 0;
-        while (*wish >= '0' && *wish <= '9' && value < (UINT64_C(1) << 40))
-            value = value * 10 + (uint64_t)(*wish++ - '0');
-        if (value)
-            bytes = value;
-    }
+    uint64_t bytes = memtrack_rt.region_bytes ? memtrack_rt.region_bytes : MEMTRACK_DEFAULT_BYTES;
     struct rlimit limit;
+    /* Address space that the program is short of is the program's. */
+    if (memtrack_sys4(SYS_prlimit64, 0, RLIMIT_AS, 0, &limit) == 0 && limit.rlim_cur / MEMTRACK_SPACE_SHARE < bytes)
+        bytes = limit.rlim_cur / MEMTRACK_SPACE_SHARE;
     if (memtrack_sys4(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, &limit) == 0 && limit.rlim_cur < bytes)
         bytes = limit.rlim_cur; /* going past it raises SIGXFSZ, which kills */
-    if (memtrack_sys4(SYS_prlimit64, 0, RLIMIT_AS, 0, &limit) == 0 && limit.rlim_cur / MEMTRACK_SHARE < bytes)
-        bytes = limit.rlim_cur / MEMTRACK_SHARE; /* the address space is the target's: leave it most of it */
     uint64_t pages = bytes / MEMTRACK_PAGE;
     return pages < UINT32_MAX ? pages : UINT32_MAX;
 }
@@ -305,7 +297,7 @@ bool memtrack_region_create(uint32_t origin, uint32_t cell_base, uint64_t parent
     if (!memtrack_sys_failed(fd)) {
         if (memtrack_sys4(SYS_fallocate, fd, 0, 0, MEMTRACK_INITIAL_PAGES * MEMTRACK_PAGE) == 0) {
             /* The address space may be too full for the whole: try smaller. */
-            for (; memtrack_rt.region_pages >= MEMTRACK_SMALLEST_PAGES; memtrack_rt.region_pages /= 4) {
+            for (; memtrack_rt.region_pages >= MEMTRACK_INITIAL_PAGES; memtrack_rt.region_pages /= 4) {
                 long bytes = (long)(memtrack_rt.region_pages * MEMTRACK_PAGE);
                 if (memtrack_sys3(SYS_ftruncate, fd, bytes, 0) != 0)
                     continue;

@@ -72,6 +72,7 @@ struct memtrack_runtime {
     uint32_t stopped;
     uint32_t pid_check;              /* no MADV_WIPEONFORK: compare pids on every call */
     uint32_t region_backoff;         /* page requests to refuse before the kernel is asked again */
+    uint64_t region_bytes;           /* capacity wished for; 0: the default */
     uint64_t region_pages;           /* capacity */
     uint64_t reserved_pages;         /* pages from the start that were reserved at creation */
     uint64_t populate_missing;       /* the kernel has no MADV_POPULATE_WRITE */

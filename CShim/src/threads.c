@@ -191,7 +191,7 @@ static uint32_t counters_page(struct memtrack_bank *bank, uint32_t index)
 }
 
 /* The chunk of counters for `index` in the thread's bank, when memtrack_thread.chunks has none yet. */
-struct memtrack_counters *memtrack_counters_make(struct memtrack_thread *thread, uint32_t index)
+MEMTRACK_COLD struct memtrack_counters *memtrack_counters_make(struct memtrack_thread *thread, uint32_t index)
 {
     /* No bank: a handler forked between the hook's first look at its thread and its start. */
     uint32_t page = thread->bank ? counters_page(thread->bank, index) : 0;
