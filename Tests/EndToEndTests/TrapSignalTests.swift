@@ -43,7 +43,7 @@ import Testing
         let after = try FixtureReport(session).sites(in: "make_after")
         #expect(after.map(\.counters.allocations).reduce(0, +) == 10_000)
         #expect(after.map(\.counters.liveBlocks).reduce(0, +) == 1000)
-        let deep = try Report(session).sites(in: "make_deep")
+        let deep = try FixtureReport(session).sites(in: "make_deep")
         #expect(deep.map(\.counters.allocations).reduce(0, +) == 2000)
         #expect(region.health.reentrant < region.totals.allocations / 20)
         #expect(region.totals.liveBlocks >= 1000)
