@@ -10,6 +10,9 @@
 
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+
+#define MEMTRACK_LEAST_SPACE (UINT64_C(128) << 20)
 
 static struct memtrack_page no_page = {.epoch = 0};
 static struct memtrack_thread no_thread = {.ready = ~UINT64_C(0), .epoch = ~UINT64_C(0)};
@@ -40,11 +43,19 @@ static bool is_wanted(void)
     return launcher == memtrack_sys3(SYS_getppid, 0, 0, 0);
 }
 
+/* The tables take tens of megabytes of address space, most of it never touched. Where that is limited to little more,
+ * the program would be short of it: it is not counted. */
+static bool is_roomy(void)
+{
+    struct rlimit limit;
+    return memtrack_sys4(SYS_prlimit64, 0, RLIMIT_AS, 0, &limit) != 0 || limit.rlim_cur >= MEMTRACK_LEAST_SPACE;
+}
+
 /* Called once, by the first call of any hook, when the next allocator has been found. */
 void memtrack_boot(void)
 {
     memtrack_configure();
-    if (!is_wanted())
+    if (!is_wanted() || !is_roomy())
         return;
     for (uint32_t size = 0; size < MEMTRACK_CLASS_TABLE; size++)
         memtrack_class_table[size] = (uint8_t)memtrack_size_class(size);
@@ -91,7 +102,12 @@ static bool repair_after_fork(struct memtrack_thread *self)
     memtrack_rt.pid = memtrack_rt.region->pid;
     memtrack_rt.region->module_generation = generation + 1; /* no cached rule of the parent's module indexes matches */
     memtrack_rt.region->livemap_root = (uint64_t)(uintptr_t)memtrack_livemap_root;
-    if (!interrupted)
+    /* A hook that the fork interrupted goes on with pointers into the parent's region, which is not ours to write:
+     * private pages take its place. */
+    if (interrupted)
+        memtrack_sys6(SYS_mmap, (long)parent, (long)(parent_pages * MEMTRACK_PAGE), PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+    else
         memtrack_sys3(SYS_munmap, parent, parent_pages * MEMTRACK_PAGE, 0);
     MEMTRACK_STORE(&page->child_claim, 0u);
     MEMTRACK_STORE_RELEASE(&page->epoch, (uint64_t)MEMTRACK_EPOCH_FIRST);

@@ -84,7 +84,7 @@ import Testing
 /// Where memory is short. The fixture is limits.c.
 @Suite struct TrapLimitTests {
     /// Guards the share of a limited address space that the shim leaves to the program.
-    @Test(arguments: [(200, 100), (1000, 700), (64, 12)])
+    @Test(arguments: [(200, 80), (1000, 700)])
     func limitedAddressSpace(_ limit: Int, _ heap: Int) throws {
         let program = try Compiled.fixture("limits.c", ["-O1"])
         let command = ["sh", "-c", "ulimit -v \(limit * 1024) && exec \"$0\" heap \(heap)", program]
@@ -97,6 +97,15 @@ import Testing
         #expect(region.totals.allocations == blocks)
         #expect(region.totals.frees == blocks)
         #expect(region.totals.liveBytes == 0)
+    }
+
+    /// Guards that the shim stands back where its tables would take what the program needs.
+    @Test func hardlyAnyAddressSpace() throws {
+        let program = try Compiled.fixture("limits.c", ["-O1"])
+        let session = try Session()
+        let finished = try session.run(["bash", "-c", "ulimit -v 40000 && exec \"$0\" heap 20", program])
+        #expect(finished.isSuccess, "\(finished.end) \(finished.errorText)")
+        #expect(try !session.regions().contains { $0.identity.executable == program })
     }
 
     /// Guards that the file never grows past the limit: SIGXFSZ would kill the program.

@@ -139,8 +139,11 @@ static int jumps(void)
         if (sigsetjmp(back, 1) == 0) {
             jumping = 1;
             once(20 + round % 60);
-            for (;;)
-                free(malloc(20));
+            for (;;) {
+                void *block = malloc(20);
+                KEEP(block);
+                free(block);
+            }
         }
         jumping = 0;
         for (int i = 0; i < 10; i++)
