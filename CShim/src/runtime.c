@@ -20,6 +20,25 @@ static struct memtrack_thread no_thread = {.ready = ~UINT64_C(0), .epoch = ~UINT
 struct memtrack_runtime memtrack_rt = {.page = &no_page, .stopped = 1};
 __thread struct memtrack_thread *memtrack_self __attribute__((tls_model("initial-exec"))) = &no_thread;
 
+/* Where the kernel has no MADV_WIPEONFORK the pid tells that this is not the process that booted, and a page that
+ * forked children do not get tells them from a vfork child, which shares all memory with its parent. */
+#define MEMTRACK_COOKIE UINT64_C(0x6d656d747261636b)
+static uint64_t *cookie;
+
+static bool make_cookie(void)
+{
+    cookie = memtrack_map_private(MEMTRACK_PAGE);
+    if (!cookie || memtrack_sys3(SYS_madvise, cookie, MEMTRACK_PAGE, MADV_DONTFORK) != 0)
+        return false;
+    *cookie = MEMTRACK_COOKIE;
+    return true;
+}
+
+static bool has_cookie(void)
+{
+    return cookie && memtrack_readable((uintptr_t)cookie) && *(volatile uint64_t *)cookie == MEMTRACK_COOKIE;
+}
+
 static struct memtrack_page *make_page(void)
 {
     struct memtrack_page *page = memtrack_map_private(MEMTRACK_PAGE);
@@ -27,6 +46,8 @@ static struct memtrack_page *make_page(void)
         return NULL;
     if (memtrack_sys3(SYS_madvise, page, MEMTRACK_PAGE, MADV_WIPEONFORK) != 0)
         memtrack_rt.pid_check = 1;
+    if (memtrack_rt.pid_check && !make_cookie())
+        return NULL; /* nor that: forks would go unnoticed, so nothing is counted */
     page->epoch = MEMTRACK_EPOCH_FIRST;
     return page;
 }
@@ -91,7 +112,7 @@ static bool repair_after_fork(struct memtrack_thread *self)
     memtrack_threads_after_fork(interrupted ? self : NULL);
     memtrack_intern_after_fork();
     memtrack_modules_after_fork();
-    if (!memtrack_rt.follow_children ||
+    if (!memtrack_rt.follow_children || (memtrack_rt.pid_check && !make_cookie()) ||
         !memtrack_region_create(MEMTRACK_ORIGIN_FORK, cell_base, parent->created_monotonic_ns)) {
         memtrack_rt.stopped = 1;
         if (memtrack_rt.follow_children)
@@ -118,7 +139,7 @@ static bool is_forked_child(void)
 {
     if (MEMTRACK_LOAD(&memtrack_rt.page->epoch) == 0)
         return true;
-    return memtrack_rt.pid_check && (uint32_t)memtrack_sys3(SYS_getpid, 0, 0, 0) != memtrack_rt.pid;
+    return memtrack_rt.pid_check && (uint32_t)memtrack_sys3(SYS_getpid, 0, 0, 0) != memtrack_rt.pid && !has_cookie();
 }
 
 /* Is this a handler on an alternate signal stack? That may be a part of the thread's own stack. */
