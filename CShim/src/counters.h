@@ -46,7 +46,7 @@ MEMTRACK_INLINE struct memtrack_counters *memtrack_charge(struct memtrack_thread
     struct memtrack_memo_entry *entry = NULL;
     if (MEMTRACK_LIKELY(!memtrack_rt.special)) {
         uint32_t size_class = size < MEMTRACK_CLASS_TABLE ? memtrack_class_table[size] : memtrack_size_class(size);
-        entry = memtrack_memo_find(thread->memo, frame[1], (uintptr_t)&frame[1], frame[0]);
+        entry = memtrack_memo_find(thread->memo, frame[1], (uintptr_t)&frame[1]);
         if (MEMTRACK_LIKELY(entry != NULL)) {
             const struct memtrack_memo_way *way = memtrack_memo_way(entry, size_class);
             if (MEMTRACK_LIKELY(way != NULL)) {

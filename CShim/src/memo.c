@@ -43,33 +43,66 @@ static bool make_room(struct memtrack_memo *memo, uint32_t bytes)
     return memo->used + bytes <= memo->size;
 }
 
-struct memtrack_memo_entry *memtrack_memo_insert(struct memtrack_memo *memo, const struct memtrack_memo_entry *key,
-                                                 const uint64_t *words, const uint64_t *addresses)
+static uint16_t offset_of(struct memtrack_memo_words words, uint32_t word, uintptr_t slot)
 {
-    uint32_t count = (key->count + MEMTRACK_MEMO_GROUP - 1) & ~(MEMTRACK_MEMO_GROUP - 1);
-    uint32_t bytes = (uint32_t)(sizeof(*key) + count * 10u + 7u) & ~7u;
-    if (!make_room(memo, bytes))
-        return NULL;
+    return (uint16_t)((words.address[word] - (slot - 8)) / 8);
+}
+
+/* Makes an entry of the words from `first` on. There is room. */
+static struct memtrack_memo_entry *make(struct memtrack_memo *memo, uint64_t key1, uint64_t key2, uintptr_t slot,
+                                        uint32_t stack, struct memtrack_memo_words words, uint32_t first)
+{
+    uint32_t length = words.count - first;
+    uint32_t count = (length + MEMTRACK_MEMO_GROUP - 1) & ~(MEMTRACK_MEMO_GROUP - 1);
     uint32_t at = memo->used;
     struct memtrack_memo_entry *entry = (struct memtrack_memo_entry *)(void *)(memo->arena + at);
-    *entry = *key;
+    *entry = (struct memtrack_memo_entry){
+        .key1 = key1, .key2 = key2, .stack = stack, .length = (uint16_t)length, .count = (uint16_t)count};
     uint64_t *entry_words = (uint64_t *)(void *)(entry + 1);
     uint16_t *offsets = (uint16_t *)(void *)(entry_words + count);
-    entry->count = (uint16_t)count;
-    for (uint32_t i = 0; i < key->count; i++) {
-        uint64_t offset = (addresses[i] - key->slot) / 8;
-        if (offset > MEMTRACK_MEMO_REACH)
-            return NULL;
-        entry_words[i] = words[i];
-        offsets[i] = (uint16_t)offset;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t from = first + (i < length ? i : length - 1);
+        entry_words[i] = words.word[from];
+        offsets[i] = offset_of(words, from, slot);
     }
-    for (uint32_t i = key->count; i < count; i++) {
-        entry_words[i] = entry_words[i - 1];
-        offsets[i] = offsets[i - 1];
-    }
-    uint32_t *head = &memo->heads[memtrack_memo_hash(key->address, key->slot) & memo->mask];
+    uint32_t *head = &memo->heads[memtrack_memo_hash(key1, key2) & memo->mask];
     entry->next = *head;
-    memo->used = at + bytes;
+    memo->used = at + ((uint32_t)(sizeof(*entry) + count * 10u + 7u) & ~7u);
+    MEMTRACK_SIGNAL_FENCE();
     *head = at;
     return entry;
+}
+
+struct memtrack_memo_entry *memtrack_memo_insert(struct memtrack_memo *memo, uint64_t address, uintptr_t slot,
+                                                 uint32_t stack, struct memtrack_memo_words words)
+{
+    for (uint32_t i = 0; i < words.count; i++)
+        if ((words.address[i] - (slot - 8)) / 8 > MEMTRACK_MEMO_REACH)
+            return NULL;
+    if (!make_room(memo, (uint32_t)sizeof(struct memtrack_memo_entry) + (words.count + MEMTRACK_MEMO_GROUP) * 10u + 8u))
+        return NULL;
+    struct memtrack_memo_entry *entry = memtrack_memo_lookup(memo, address, slot);
+    uint32_t word = 0; /* of `words`: compared so far */
+    while (entry) {
+        const uint64_t *entry_words = memtrack_memo_entry_words(entry);
+        const uint16_t *offsets = (const uint16_t *)(const void *)(entry_words + entry->count);
+        uint32_t i = 0;
+        while (i < entry->length && word < words.count && offsets[i] == offset_of(words, word, slot) &&
+               entry_words[i] == words.word[word]) {
+            i++;
+            word++;
+        }
+        if (i == entry->length && word == words.count) {
+            entry->stack = stack;
+            return entry;
+        }
+        if (i == entry->length || word == words.count || offsets[i] != offset_of(words, word, slot))
+            break; /* another kind of walk read other words: it gets a base of its own, in front of this one */
+        uint64_t key2 = memtrack_memo_alternative(memo, entry, i);
+        uint64_t key1 = words.word[word++];
+        entry = memtrack_memo_lookup(memo, key1, key2);
+        if (!entry)
+            return make(memo, key1, key2, slot, stack, words, word);
+    }
+    return make(memo, address, slot, slot, stack, words, 0);
 }

@@ -132,8 +132,8 @@ static __attribute__((noinline)) void walk_in_full(struct memtrack_thread *threa
         return;
     full.outside = true;
     walk->count = walk->words = 0;
-    walk->needs_rbp = true;
     walk->no_memo = walk->foreign;
+    memtrack_walk_depend(walk, walk->base - 8, frame[0]); /* the hook's saved rbp */
     cursor.reg[6] = frame[0];
     cursor.known |= 1u << 6;
     cursor.saved &= ~(1u << 6);
@@ -251,21 +251,14 @@ MEMTRACK_COLD struct memtrack_memo_entry *memtrack_stack_miss(struct memtrack_th
     }
     if (walk->no_memo || !*stack)
         return NULL;
-    struct memtrack_memo_entry key = {
-        .address = frame[1],
-        .slot = walk->base,
-        .rbp = frame[0],
-        .stack = *stack,
-        .count = (uint16_t)walk->words,
-        .needs_rbp = walk->needs_rbp,
-    };
-    return memtrack_memo_insert(thread->memo, &key, walk->word, walk->word_address);
+    struct memtrack_memo_words words = {walk->word, walk->word_address, walk->words};
+    return memtrack_memo_insert(thread->memo, frame[1], walk->base, *stack, words);
 }
 
 MEMTRACK_COLD uint32_t memtrack_stack_special(struct memtrack_thread *thread, const uintptr_t *frame)
 {
     uintptr_t slot = memtrack_rt.unwinder == MEMTRACK_UNWINDER_CALL_SITE ? 0 : (uintptr_t)&frame[1];
-    struct memtrack_memo_entry *entry = memtrack_memo_find(thread->memo, frame[1], slot, frame[0]);
+    struct memtrack_memo_entry *entry = memtrack_memo_find(thread->memo, frame[1], slot);
     uint32_t stack;
     if (entry)
         stack = entry->stack;

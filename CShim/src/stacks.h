@@ -30,6 +30,8 @@ struct memtrack_frame {
 #define MEMTRACK_RBP_USED 1u     /* this frame's CFA depends on rbp */
 #define MEMTRACK_RBP_RELOADED 2u /* the caller's rbp is another one, read from the stack */
 #define MEMTRACK_RBP_NEEDED 4u   /* this frame or one further out depends on the rbp of this frame */
+#define MEMTRACK_RBP_LISTED 8u   /* the first word of this frame is the one that its rbp came from */
+#define MEMTRACK_RBP_READ 16u    /* reloaded by a frame-pointer step: the word is listed already */
 
 /* One walk: scratch space while it goes on, and afterwards what the next walk may join (stacks.c). */
 struct memtrack_walk {
@@ -39,7 +41,6 @@ struct memtrack_walk {
     bool complete;        /* the outermost frame was reached */
     bool truncated;       /* the depth limit was */
     bool no_memo;         /* depends on more than the words listed */
-    bool needs_rbp;       /* depends on the rbp of the hook's caller */
     bool foreign;         /* not on the thread's own stack: every page is checked before it is read */
     bool by_rules;        /* frame[] is fit for the next walk to join */
     uintptr_t base;       /* address of the hook's return address slot */

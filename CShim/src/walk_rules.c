@@ -16,16 +16,16 @@ struct state {
     bool rbp_noted;    /* the walk depends on it already */
 };
 
-/* This frame depends on rbp: so does the walk, on the word that it came from. */
-static void use_rbp(struct memtrack_walk *walk, struct state *state)
+/* This frame depends on rbp: so does the walk, on the word that it came from. That word is listed first among the
+ * frame's own, where the first frame that uses it stands: the order of a walk's words is the memo's order of decisions. */
+static void use_rbp(struct memtrack_walk *walk, struct memtrack_frame *frame, struct state *state)
 {
+    frame->rbp_use |= MEMTRACK_RBP_USED;
     if (state->rbp_noted)
         return;
     state->rbp_noted = true;
-    if (state->rbp_slot)
-        memtrack_walk_depend(walk, state->rbp_slot, state->rbp);
-    else
-        walk->needs_rbp = true;
+    frame->rbp_use |= MEMTRACK_RBP_LISTED;
+    memtrack_walk_depend(walk, state->rbp_slot ? state->rbp_slot : walk->base - 8, state->rbp);
 }
 
 /* From the outermost frame inwards: who needs the rbp that a frame was entered with? */
@@ -38,28 +38,56 @@ static void mark_rbp_needs(struct memtrack_walk *walk, uint32_t end, bool needed
     }
 }
 
-/* Takes over frames [from, to) of the last walk, and the words that they read. False if there are too many. As long
- * as rbp is still the one that `from` was entered with, it is now the present state's. */
-static bool take_over(struct memtrack_walk *walk, const struct memtrack_walk *last, uint32_t from, uint32_t to,
-                      const struct state *state)
+static uint32_t words_end(const struct memtrack_walk *walk, uint32_t frame)
 {
-    uint32_t first = last->frame[from].first_word;
-    uint32_t words = (to < last->count ? last->frame[to].first_word : last->words) - first;
-    if (walk->words + words > MEMTRACK_MEMO_WORDS)
-        return false;
-    __builtin_memcpy(walk->word + walk->words, last->word + first, words * sizeof(uint64_t));
-    __builtin_memcpy(walk->word_address + walk->words, last->word_address + first, words * sizeof(uint64_t));
+    return frame + 1 < walk->count ? walk->frame[frame + 1].first_word : walk->words;
+}
+
+/* The first word of a frame that is its own: not the one where an earlier stack had the rbp of frame `from`. */
+static uint32_t words_begin(const struct memtrack_walk *walk, uint32_t from, uint32_t frame)
+{
+    const struct memtrack_frame *f = &walk->frame[frame];
+    bool inherited = f->rbp_use & MEMTRACK_RBP_LISTED && f->rbp_slot == walk->frame[from].rbp_slot;
+    return f->first_word + (inherited ? 1 : 0);
+}
+
+/* Takes over frames [from, to) of the last walk, and the words that they read. As long as rbp is still the one that
+ * `from` was entered with, it is now the present state's. */
+static void take_over(struct memtrack_walk *walk, const struct memtrack_walk *last, uint32_t from, uint32_t to,
+                      struct state *state)
+{
+    uint64_t inherited_slot = last->frame[from].rbp_slot;
+    struct state inherited = *state;
     for (uint32_t i = from; i < to; i++) {
+        const struct memtrack_frame *theirs = &last->frame[i];
         struct memtrack_frame *frame = &walk->frame[walk->count++];
-        *frame = last->frame[i];
-        frame->first_word += walk->words - first;
-        if (frame->rbp_slot == last->frame[from].rbp_slot) {
-            frame->rbp_slot = state->rbp_slot;
-            frame->rbp = state->rbp;
+        *frame = *theirs;
+        frame->first_word = walk->words;
+        if (theirs->rbp_slot == inherited_slot) {
+            frame->rbp_slot = inherited.rbp_slot;
+            frame->rbp = inherited.rbp;
+            frame->rbp_use &= (uint8_t)~MEMTRACK_RBP_LISTED;
+            if (theirs->rbp_use & MEMTRACK_RBP_USED)
+                use_rbp(walk, frame, &inherited);
+            state->rbp_noted = inherited.rbp_noted;
+        } else if (theirs->rbp_use & MEMTRACK_RBP_USED) {
+            state->rbp_noted = true;
         }
+        for (uint32_t word = words_begin(last, from, i), end = words_end(last, i); word < end; word++)
+            memtrack_walk_depend(walk, last->word_address[word], last->word[word]);
+        if (theirs->rbp_use & MEMTRACK_RBP_RELOADED)
+            state->rbp_noted = theirs->rbp_use & MEMTRACK_RBP_READ;
     }
-    walk->words += words;
-    return true;
+}
+
+/* The first frame from `from` on, one of whose words is another now; last->count if none. */
+static uint32_t first_changed(const struct memtrack_walk *last, uint32_t from)
+{
+    for (uint32_t i = from; i < last->count; i++)
+        for (uint32_t word = words_begin(last, from, i), end = words_end(last, i); word < end; word++)
+            if (*(const uint64_t *)last->word_address[word] != last->word[word])
+                return i;
+    return last->count;
 }
 
 enum joined { JOINED_NOT, JOINED_IN_PART, JOINED_TO_THE_END };
@@ -70,19 +98,7 @@ static enum joined join(struct memtrack_walk *walk, const struct memtrack_walk *
                         struct state *state, uint32_t depth)
 {
     uint32_t from = *at;
-    uint32_t word = last->frame[from].first_word;
-    while (word < last->words && *(const uint64_t *)last->word_address[word] == last->word[word])
-        word++;
-    uint32_t to = last->count;
-    if (word < last->words) {
-        /* The frame that read it: the last whose words begin at or before it. */
-        to = from;
-        while (to + 1 < last->count && last->frame[to + 1].first_word <= word)
-            to++;
-    }
-    if (last->frame[from].rbp_use & MEMTRACK_RBP_NEEDED)
-        use_rbp(walk, state); /* the frames taken over depend on it, and do not list where it came from */
-
+    uint32_t to = first_changed(last, from);
     uint32_t room = depth - walk->count;
     bool whole = to == last->count;
     if (whole && last->truncated && to - from < room) {
@@ -93,8 +109,9 @@ static enum joined join(struct memtrack_walk *walk, const struct memtrack_walk *
     if (cut)
         to = from + room;
     uint32_t first = walk->count;
-    if (to == from || !take_over(walk, last, from, to, state))
+    if (to == from)
         return JOINED_NOT;
+    take_over(walk, last, from, to, state);
     if (cut) {
         walk->truncated = true; /* another frame than last time is the outermost: all nodes are others */
         return JOINED_TO_THE_END;
@@ -109,7 +126,6 @@ static enum joined join(struct memtrack_walk *walk, const struct memtrack_walk *
     if (next->rbp_slot != last->frame[from].rbp_slot) {
         state->rbp_slot = next->rbp_slot;
         state->rbp = *(const uint64_t *)next->rbp_slot; /* not among the words compared if nobody needed it */
-        state->rbp_noted = false;
     }
     state->ip = next->ip;
     state->sp = next->sp;
@@ -123,17 +139,15 @@ enum advance { ADVANCED, ENDED, STUCK };
 static enum advance advance(struct memtrack_thread *thread, struct memtrack_walk *walk, struct memtrack_frame *frame,
                             struct memtrack_rule rule, struct state *state)
 {
-    if (rule.kind != MEMTRACK_RULE_RSP || rule.flags & MEMTRACK_RULE_RBP_AT_RBP) {
-        frame->rbp_use |= MEMTRACK_RBP_USED;
-        use_rbp(walk, state);
-    }
+    if (rule.kind != MEMTRACK_RULE_RSP || rule.flags & MEMTRACK_RULE_RBP_AT_RBP)
+        use_rbp(walk, frame, state);
     uint64_t caller, cfa, rbp_slot = 0;
     if (rule.kind == MEMTRACK_RULE_NONE) {
         uint64_t caller_rbp;
         if (!memtrack_walk_frame_pointer(thread, walk, state->ip, state->sp, state->rbp, &caller, &caller_rbp))
             return STUCK;
         cfa = state->rbp + 16;
-        frame->rbp_use |= MEMTRACK_RBP_RELOADED;
+        frame->rbp_use |= MEMTRACK_RBP_RELOADED | MEMTRACK_RBP_READ;
         state->rbp_slot = state->rbp;
         state->rbp = caller_rbp;
         state->rbp_noted = true;
