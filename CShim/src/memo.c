@@ -39,6 +39,10 @@ static bool make_room(struct memtrack_memo *memo, uint32_t bytes)
             return memo->used + bytes <= memo->size;
         }
     }
+    /* Full for good. What is in it may well be asked for again: keep it, and start anew once in a while. */
+    if (memo->size && memo->refusals++ < MEMTRACK_MEMO_PATIENCE)
+        return false;
+    memo->refusals = 0;
     memtrack_memo_clear(memo);
     return memo->used + bytes <= memo->size;
 }

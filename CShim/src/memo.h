@@ -12,7 +12,7 @@
  * share a call site and a depth, as in a recursive parser, finding the right one compares each word once.
  *
  * Both kinds are in one hash table with chains, in an arena that only grows; a full arena is replaced by an empty one
- * of twice the size up to MEMTRACK_MEMO_MOST, then emptied: it is a cache. Entries are packed: header, `count` words, `count`
+ * of twice the size up to MEMTRACK_MEMO_MOST, then emptied once in MEMTRACK_MEMO_PATIENCE misses: it is a cache. Entries are packed: header, `count` words, `count`
  * 16-bit offsets; `count` is a multiple of MEMTRACK_MEMO_GROUP, so that the comparison branches once a group (5
  * instructions a word instead of 8). Owned by one thread; signal handlers never get here (they find the thread BUSY).
  */
@@ -22,7 +22,8 @@
 #include "runtime.h"
 
 #define MEMTRACK_MEMO_FIRST (UINT32_C(16) << 10) /* bytes */
-#define MEMTRACK_MEMO_MOST (UINT32_C(2) << 20)
+#define MEMTRACK_MEMO_MOST (UINT32_C(4) << 20)
+#define MEMTRACK_MEMO_PATIENCE 65536u
 #define MEMTRACK_MEMO_HEADS 4096u
 #define MEMTRACK_MEMO_FIRST_HEADS 64u
 #define MEMTRACK_MEMO_TRIES 32u
@@ -53,6 +54,7 @@ struct memtrack_memo {
     uint32_t size;
     uint32_t used; /* the first 8 bytes of an arena are not used: offset 0 means none */
     uint32_t mask; /* heads in use, minus 1 */
+    uint32_t refusals; /* entries not made since the arena was last emptied, for want of room */
     uint32_t heads[MEMTRACK_MEMO_HEADS];
 };
 
