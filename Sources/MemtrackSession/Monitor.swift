@@ -136,8 +136,9 @@ public final class Monitor {
         let capture = collector?.capture()
         let (time, moment) = (Clocks.wallTime, elapsed)
         let checkpoint = makeCheckpoint(view(capture), time: time, elapsed: moment) { $0.profile }
-        if !options.isQuiet { screen.show(CheckpointText.render(checkpoint, layout: screen.layout)) }
+        // In this order: what has been on the screen is in the history too, even if we are killed now.
         record(checkpoint)
+        if !options.isQuiet { screen.show(CheckpointText.render(checkpoint, layout: screen.layout)) }
     }
 
     private func view(_ capture: RegionCollector.Capture?) -> SessionView? {

@@ -134,7 +134,7 @@ import Testing
     @Test func noRoomForARegion() throws {
         let session = try Session()
         let program = try Compiled.fixture("limits.c", ["-O1"])
-        let finished = try session.run([program, "many", "1000"], ["MEMTRACK_REGION_BYTES": "65536"])
+        let finished = try session.run([program, "many", "1000"], ["MEMTRACK_REGION_BYTES": "32768"])
         #expect(finished.isSuccess, "\(finished.end)")
         #expect(session.directory.entries().isEmpty)
     }
