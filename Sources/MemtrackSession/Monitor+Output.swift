@@ -66,7 +66,8 @@ extension Monitor {
         if !collector.hasSeenRegions {
             summary.notes.append(
                 "No allocation was counted: the loader did not load the library into the program, or no region "
-                    + "could be made in \(directory.path) (see df there).")
+                    + "could be made: no room in \(directory.path) (see df there), or an address space of less "
+                    + "than 128 MB (ulimit -v).")
         }
         summary.notes += collector.problems
         let living = Set(collector.livingPIDs).sorted()
