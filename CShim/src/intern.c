@@ -21,25 +21,35 @@
 #define MEMTRACK_FIRST_SLOTS UINT64_C(1024)
 #define MEMTRACK_MOST_SLOTS (UINT64_C(1) << 23)
 
-/* Lies in front of its slots, in one mapping. */
+/* Lies in front of its slots, in one mapping. The last three fields are those of a copy into a larger table. */
 struct memtrack_intern_table {
     uint64_t mask;
-    uint64_t used; /* slots taken, about */
-    uint64_t reserved[6];
+    uint64_t used;   /* slots taken, about */
+    uint64_t asked;  /* how often more room was asked for */
+    uint64_t since;  /* `asked` when a thread last set about copying; 0: none has */
+    uint64_t copied; /* slots before this one are in `next` */
+    struct memtrack_intern_table *next;
+    uint64_t reserved[2];
     uint64_t slots[]; /* hash << 32 | id; 0 empty */
 };
 
 static struct memtrack_intern_table *nodes, *cells;
-static uint32_t growing; /* a thread is copying a table */
 
+/* At least one slot stays empty, whatever happens: look-ups end there. */
 static void put(struct memtrack_intern_table *table, uint64_t slot)
 {
-    for (uint64_t at = slot >> 32 & table->mask, tries = 0; tries <= table->mask;
-         at = (at + 1) & table->mask, tries++) {
-        uint64_t expected = 0;
-        if (__atomic_compare_exchange_n(&table->slots[at], &expected, slot, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
-            break;
+    bool placed = false;
+    if (MEMTRACK_ADD(&table->used, 1) < table->mask) {
+        for (uint64_t at = slot >> 32 & table->mask;; at = (at + 1) & table->mask) {
+            uint64_t found = 0;
+            placed = __atomic_compare_exchange_n(&table->slots[at], &found, slot, false, __ATOMIC_RELEASE,
+                                                 __ATOMIC_RELAXED);
+            if (placed || found == slot) /* the same: another copier was here before */
+                break;
+        }
     }
+    if (!placed)
+        MEMTRACK_ADD(&table->used, -UINT64_C(1));
 }
 
 static size_t table_bytes(uint64_t slots)
@@ -47,44 +57,60 @@ static size_t table_bytes(uint64_t slots)
     return sizeof(struct memtrack_intern_table) + slots * sizeof(uint64_t);
 }
 
-/* Puts a table of twice the size in the place of `old`, unless that is not possible or another thread is at it. */
+static struct memtrack_intern_table *make_table(struct memtrack_intern_table **place, uint64_t slots)
+{
+    struct memtrack_intern_table *expected = NULL, *table = memtrack_map_private(table_bytes(slots));
+    if (!table)
+        return NULL;
+    table->mask = slots - 1;
+    if (__atomic_compare_exchange_n(place, &expected, table, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+        return table;
+    memtrack_unmap_private(table, table_bytes(slots));
+    return expected;
+}
+
+/* Puts a table of twice the size in the place of `old`, unless that is not possible or another thread is at it.
+ *
+ * That thread may never come back: a signal handler may have left it by longjmp, or it ended. So nobody holds a lock.
+ * After some more calls for room another one goes on where the copy stands; should two be at it, both do
+ * the same. */
 static MEMTRACK_COLD void grow(struct memtrack_intern_table **place, struct memtrack_intern_table *old)
 {
-    uint64_t slots = old ? (old->mask + 1) * 2 : MEMTRACK_FIRST_SLOTS;
-    uint32_t idle = 0;
-    if (slots > MEMTRACK_MOST_SLOTS ||
-        !__atomic_compare_exchange_n(&growing, &idle, 1u, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+    if (!old) {
+        make_table(place, MEMTRACK_FIRST_SLOTS);
         return;
-    struct memtrack_intern_table *table =
-        MEMTRACK_LOAD_ACQUIRE(place) == old ? memtrack_map_private(table_bytes(slots)) : NULL;
-    if (table) {
-        table->mask = slots - 1;
-        for (uint64_t i = 0; old && i <= old->mask; i++) {
-            uint64_t slot = MEMTRACK_LOAD_ACQUIRE(&old->slots[i]);
-            if (slot)
-                put(table, slot);
-        }
-        table->used = old ? old->used : 0;
-        MEMTRACK_STORE_RELEASE(place, table);
-        size_t bytes = old ? table_bytes(old->mask + 1) : 0;
-        if (bytes > MEMTRACK_PAGE) /* the first page stays: the mask is in it */
-            memtrack_sys3(SYS_madvise, (char *)old + MEMTRACK_PAGE, bytes - MEMTRACK_PAGE, MADV_DONTNEED);
     }
-    MEMTRACK_STORE_RELEASE(&growing, 0u);
+    uint64_t slots = old->mask + 1;
+    uint64_t asked = MEMTRACK_ADD(&old->asked, 1) + 1;
+    uint64_t since = MEMTRACK_LOAD(&old->since);
+    if (slots >= MEMTRACK_MOST_SLOTS || (since && asked - since < slots / 16) ||
+        !__atomic_compare_exchange_n(&old->since, &since, asked, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+        return;
+    struct memtrack_intern_table *table = MEMTRACK_LOAD_ACQUIRE(&old->next);
+    if (!table && !(table = make_table(&old->next, slots * 2)))
+        return;
+    for (uint64_t i = MEMTRACK_LOAD_ACQUIRE(&old->copied); i < slots; i++) {
+        uint64_t slot = MEMTRACK_LOAD_ACQUIRE(&old->slots[i]);
+        if (slot)
+            put(table, slot);
+        MEMTRACK_STORE_RELEASE(&old->copied, i + 1);
+    }
+    size_t bytes = table_bytes(slots);
+    if (__atomic_compare_exchange_n(place, &old, table, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED) &&
+        bytes > MEMTRACK_PAGE) /* the first page stays: the mask is in it */
+        memtrack_sys3(SYS_madvise, (char *)old + MEMTRACK_PAGE, bytes - MEMTRACK_PAGE, MADV_DONTNEED);
 }
 
 /* The table, with room for one more; NULL where there is none to be had now. */
 static struct memtrack_intern_table *table_with_room(struct memtrack_intern_table **place)
 {
     struct memtrack_intern_table *table = MEMTRACK_LOAD_ACQUIRE(place);
-    if (MEMTRACK_UNLIKELY(!table || table->used > table->mask / 2)) {
+    if (MEMTRACK_UNLIKELY(!table || MEMTRACK_LOAD(&table->used) > table->mask / 2)) {
         grow(place, table);
         table = MEMTRACK_LOAD_ACQUIRE(place);
-        if (table && table->used > table->mask - table->mask / 8)
+        if (table && MEMTRACK_LOAD(&table->used) > table->mask - table->mask / 8)
             return NULL; /* it could not grow, and a full table would make every look-up endless */
     }
-    if (table)
-        MEMTRACK_ADD(&table->used, 1);
     return table;
 }
 
@@ -253,5 +279,4 @@ uint32_t memtrack_cell(uint32_t stack, uint32_t size_class)
 void memtrack_intern_after_fork(void)
 {
     nodes = cells = NULL;
-    growing = 0;
 }

@@ -151,10 +151,9 @@ static bool on_signal_stack(void)
 
 /* A hook is BUSY that can no longer be running, because a handler left it by longjmp: our frame is not below its frame,
  * where a handler's would be, or something else stands by now where its return address was. */
-static bool is_abandoned(const struct memtrack_thread *thread, const uintptr_t *frame)
+static bool is_abandoned(struct memtrack_thread *thread, const uintptr_t *frame)
 {
-    if (thread->guard < thread->stack_low || thread->guard >= thread->stack_top ||
-        (uintptr_t)frame >= thread->stack_top)
+    if ((uintptr_t)frame >= thread->stack_top || !memtrack_on_own_stack(thread, thread->guard))
         return false;
     return ((uintptr_t)frame >= thread->guard && !on_signal_stack()) ||
            ((const uintptr_t *)thread->guard)[1] != thread->guard_return;
@@ -175,18 +174,24 @@ MEMTRACK_COLD struct memtrack_thread *memtrack_enter_slow(const uintptr_t *frame
         thread = memtrack_thread_acquire(frame);
         return thread;
     }
-    if (thread->ready == MEMTRACK_READY_BUSY) {
-        if (!is_abandoned(thread, frame))
-            return NULL;
-        memtrack_memo_clear(thread->memo); /* it may have been left in the middle of a change */
-        memtrack_walk_forget(thread);
+    bool abandoned = thread->ready == MEMTRACK_READY_BUSY;
+    if (abandoned && !is_abandoned(thread, frame))
+        return NULL;
+    if (abandoned && !thread->epoch) {
+        memtrack_self = &no_thread; /* left while it was being set up: the bank is found again by its owner's id */
+        return memtrack_thread_acquire(frame);
     }
     uint64_t epoch = memtrack_epoch_for_threads();
-    if (thread->epoch != epoch) {
-        thread->guard = (uintptr_t)frame; /* busy now: a signal handler must not fill the memo that is being emptied */
-        thread->guard_return = frame[1];
-        thread->ready = MEMTRACK_READY_BUSY;
-        MEMTRACK_SIGNAL_FENCE();
+    if (abandoned || thread->epoch != epoch) {
+        /* Busy now, and in our name: a signal handler must not fill the memo that is being emptied. Twice, as a handler
+         * that comes in between leaves its own frame there. */
+        for (int i = 0; i < 2; i++) {
+            thread->guard = (uintptr_t)frame;
+            thread->guard_return = frame[1];
+            MEMTRACK_SIGNAL_FENCE();
+            thread->ready = MEMTRACK_READY_BUSY;
+            MEMTRACK_SIGNAL_FENCE();
+        }
         memtrack_memo_clear(thread->memo);
         memtrack_walk_forget(thread);
         thread->epoch = epoch;

@@ -38,7 +38,7 @@ struct memtrack_walk; /* stacks.h */
 
 struct memtrack_thread {
     uint64_t ready;       /* see above */
-    uint64_t epoch;       /* the page's epoch that `ready` returns to */
+    uint64_t epoch;       /* the page's epoch that `ready` returns to; 0: the thread is not set up yet */
     uintptr_t guard;      /* frame of the hook that is running, or of the last one */
     uintptr_t guard_return; /* its return address */
     uintptr_t last_block; /* the newest block of this thread, for the temporary count */
@@ -51,6 +51,7 @@ struct memtrack_thread {
     struct memtrack_memo *memo;
     struct memtrack_walk *walk;      /* scratch space */
     struct memtrack_walk *last_walk; /* the last one that was finished; the two change places */
+    struct memtrack_walk *walks[2];  /* these two */
     uintptr_t stack_low;  /* [stack_low, stack_top) is known to be readable stack */
     uintptr_t stack_top;
     uintptr_t stack_hole; /* an address below stack_low that is known not to belong to the stack */

@@ -14,8 +14,7 @@
 #define MEMTRACK_PROBE_MOST ((uintptr_t)16 << 20) /* grow the known stack by at most this much at once */
 #define MEMTRACK_JIT_NEAR (UINT64_C(256) << 20)   /* code made at run time lies close together */
 
-/* Is `slot` on the thread's own stack? Extends what is known of it downwards where need be. */
-static bool on_own_stack(struct memtrack_thread *thread, uintptr_t slot)
+bool memtrack_on_own_stack(struct memtrack_thread *thread, uintptr_t slot)
 {
     if (slot >= thread->stack_top)
         return false;
@@ -238,7 +237,7 @@ MEMTRACK_COLD struct memtrack_memo_entry *memtrack_stack_miss(struct memtrack_th
     __builtin_memset(walk, 0, offsetof(struct memtrack_walk, frame));
     walk->known_from = UINT32_MAX;
     walk->base = (uintptr_t)&frame[1];
-    walk->foreign = walk->no_memo = !on_own_stack(thread, walk->base);
+    walk->foreign = walk->no_memo = !memtrack_on_own_stack(thread, walk->base);
     if (walk->foreign)
         MEMTRACK_HEALTH(foreign_stacks, 1);
     if (MEMTRACK_LIKELY(thread->bank != NULL))

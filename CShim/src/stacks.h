@@ -50,11 +50,17 @@ struct memtrack_walk {
     uint64_t word[MEMTRACK_MEMO_WORDS];
 };
 
-/* Forgets the last walk: the code at its addresses may be another now. */
+/* Forgets the last walk: the code at its addresses may be another now, or the two were left while they changed
+ * places, and are one by now. */
 static inline void memtrack_walk_forget(struct memtrack_thread *thread)
 {
+    thread->walk = thread->walks[0];
+    thread->last_walk = thread->walks[1];
     thread->last_walk->count = 0;
 }
+
+/* Is `slot` on the thread's own stack? Extends what is known of it downwards where need be. */
+bool memtrack_on_own_stack(struct memtrack_thread *thread, uintptr_t slot);
 
 /* Unwinds, interns and memoises. The entry if the stack was memoised; else NULL, and *stack is its id. */
 struct memtrack_memo_entry *memtrack_stack_miss(struct memtrack_thread *thread, const uintptr_t *frame,

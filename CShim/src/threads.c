@@ -40,8 +40,8 @@ static struct memtrack_thread *thread_make(void)
         return NULL;
     struct memtrack_thread *thread = (struct memtrack_thread *)(void *)at;
     thread->memo = (struct memtrack_memo *)(void *)(at + head);
-    thread->walk = (struct memtrack_walk *)(void *)(at + head + memo);
-    thread->last_walk = (struct memtrack_walk *)(void *)(at + head + memo + walk);
+    thread->walks[0] = (struct memtrack_walk *)(void *)(at + head + memo);
+    thread->walks[1] = (struct memtrack_walk *)(void *)(at + head + memo + walk);
     thread->chunks = (struct memtrack_counters **)(void *)(at + front);
     return thread;
 }
@@ -64,11 +64,13 @@ static void thread_adopt(struct memtrack_thread *thread, uint32_t index, struct 
                          const uintptr_t *frame)
 {
     /* From here a signal handler finds the thread busy. One that came before may have taken this very bank for
-     * the thread; it is done with it. */
+     * the thread; it is done with it. Should one leave us here by longjmp, epoch 0 says so. */
+    thread->epoch = 0;
     thread->stack_top = stack_top((uintptr_t)frame);
     thread->stack_low = thread->stack_top;
     thread->stack_hole = 0;
     thread->guard = (uintptr_t)frame;
+    thread->guard_return = frame[1];
     thread->ready = MEMTRACK_READY_BUSY;
     MEMTRACK_SIGNAL_FENCE();
     memtrack_self = thread;
@@ -86,6 +88,7 @@ static void thread_adopt(struct memtrack_thread *thread, uint32_t index, struct 
     memtrack_memo_clear(thread->memo);
     memtrack_walk_forget(thread);
     MEMTRACK_STORE(&bank->owners, bank->owners + 1);
+    MEMTRACK_SIGNAL_FENCE();
     thread->epoch = memtrack_epoch_for_threads();
 }
 

@@ -114,6 +114,9 @@ static enum joined join(struct memtrack_walk *walk, const struct memtrack_walk *
     take_over(walk, last, from, to, state);
     if (cut) {
         walk->truncated = true; /* another frame than last time is the outermost: all nodes are others */
+        struct memtrack_frame *outermost = &walk->frame[walk->count - 1];
+        outermost->rbp_use = 0; /* nothing further out is looked for, so it reads no word */
+        walk->words = outermost->first_word;
         return JOINED_TO_THE_END;
     }
     if (whole) {
@@ -126,6 +129,8 @@ static enum joined join(struct memtrack_walk *walk, const struct memtrack_walk *
     if (next->rbp_slot != last->frame[from].rbp_slot) {
         state->rbp_slot = next->rbp_slot;
         state->rbp = *(const uint64_t *)next->rbp_slot; /* not among the words compared if nobody needed it */
+        for (uint32_t i = walk->count; i-- > first && walk->frame[i].rbp_slot == state->rbp_slot;)
+            walk->frame[i].rbp = state->rbp; /* someone further out may need it from now on */
     }
     state->ip = next->ip;
     state->sp = next->sp;
