@@ -52,6 +52,11 @@ static void put(struct memtrack_intern_table *table, uint64_t slot)
         MEMTRACK_ADD(&table->used, -UINT64_C(1));
 }
 
+static bool is_full(const struct memtrack_intern_table *table)
+{
+    return MEMTRACK_LOAD(&table->used) > table->mask - table->mask / 8;
+}
+
 static size_t table_bytes(uint64_t slots)
 {
     return sizeof(struct memtrack_intern_table) + slots * sizeof(uint64_t);
@@ -72,8 +77,8 @@ static struct memtrack_intern_table *make_table(struct memtrack_intern_table **p
 /* Puts a table of twice the size in the place of `old`, unless that is not possible or another thread is at it.
  *
  * That thread may never come back: a signal handler may have left it by longjmp, or it ended. So nobody holds a lock.
- * After some more calls for room another one goes on where the copy stands; should two be at it, both do
- * the same. */
+ * After some more calls for room, and at once where stacks would be lost otherwise, another one goes on where the
+ * copy stands; should several be at it, all do the same. */
 static MEMTRACK_COLD void grow(struct memtrack_intern_table **place, struct memtrack_intern_table *old)
 {
     if (!old) {
@@ -83,8 +88,11 @@ static MEMTRACK_COLD void grow(struct memtrack_intern_table **place, struct memt
     uint64_t slots = old->mask + 1;
     uint64_t asked = MEMTRACK_ADD(&old->asked, 1) + 1;
     uint64_t since = MEMTRACK_LOAD(&old->since);
-    if (slots >= MEMTRACK_MOST_SLOTS || (since && asked - since < slots / 16) ||
-        !__atomic_compare_exchange_n(&old->since, &since, asked, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+    if (slots >= MEMTRACK_MOST_SLOTS)
+        return;
+    if (!is_full(old) &&
+        ((since && asked - since < slots / 16) ||
+         !__atomic_compare_exchange_n(&old->since, &since, asked, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)))
         return;
     struct memtrack_intern_table *table = MEMTRACK_LOAD_ACQUIRE(&old->next);
     if (!table && !(table = make_table(&old->next, slots * 2)))
@@ -108,7 +116,7 @@ static struct memtrack_intern_table *table_with_room(struct memtrack_intern_tabl
     if (MEMTRACK_UNLIKELY(!table || MEMTRACK_LOAD(&table->used) > table->mask / 2)) {
         grow(place, table);
         table = MEMTRACK_LOAD_ACQUIRE(place);
-        if (table && MEMTRACK_LOAD(&table->used) > table->mask - table->mask / 8)
+        if (table && is_full(table))
             return NULL; /* it could not grow, and a full table would make every look-up endless */
     }
     return table;

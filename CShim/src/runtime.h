@@ -53,7 +53,7 @@ struct memtrack_thread {
     struct memtrack_walk *last_walk; /* the last one that was finished; the two change places */
     struct memtrack_walk *walks[2];  /* these two */
     uintptr_t stack_low;  /* [stack_low, stack_top) is known to be readable stack */
-    uintptr_t stack_top;
+    uintptr_t stack_top;  /* 0: not known yet, the thread has only been seen on other stacks */
     uintptr_t stack_hole; /* an address below stack_low that is known not to belong to the stack */
     uint32_t tid;
     uint32_t multi;       /* this thread has seen that the process has several threads */
@@ -114,6 +114,7 @@ const char *memtrack_config_value(const char *name);
 struct memtrack_thread *memtrack_thread_acquire(const uintptr_t *frame);
 struct memtrack_counters *memtrack_counters_make(struct memtrack_thread *thread, uint32_t index);
 struct memtrack_counters *memtrack_shared_counters(uint32_t index); /* bank 0 */
+uintptr_t memtrack_stack_top(uintptr_t here);  /* where the thread's stack ends; 0: `here` is not on it */
 void memtrack_threads_after_fork(struct memtrack_thread *interrupted);
 
 /* intern.c: tables from (parent, frame) to node and from (stack, class) to cell */

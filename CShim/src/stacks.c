@@ -16,6 +16,8 @@
 
 bool memtrack_on_own_stack(struct memtrack_thread *thread, uintptr_t slot)
 {
+    if (MEMTRACK_UNLIKELY(!thread->stack_top))
+        thread->stack_top = thread->stack_low = memtrack_stack_top(slot);
     if (slot >= thread->stack_top)
         return false;
     if (MEMTRACK_LIKELY(slot >= thread->stack_low))

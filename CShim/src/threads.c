@@ -46,9 +46,9 @@ static struct memtrack_thread *thread_make(void)
     return thread;
 }
 
-/* Where this thread's stack ends. glibc puts the thread control block at the top of every stack that it or
- * the program provides; the initial thread's stack lies elsewhere and is known by name. */
-static uintptr_t stack_top(uintptr_t here)
+/* glibc puts the thread control block at the top of every stack that it or the program provides; the initial thread's
+ * stack lies elsewhere and is known by name. */
+uintptr_t memtrack_stack_top(uintptr_t here)
 {
     uintptr_t control_block = (uintptr_t)__builtin_thread_pointer();
     uintptr_t initial = &__libc_stack_end ? (uintptr_t)__libc_stack_end : 0;
@@ -66,7 +66,7 @@ static void thread_adopt(struct memtrack_thread *thread, uint32_t index, struct 
     /* From here a signal handler finds the thread busy. One that came before may have taken this very bank for
      * the thread; it is done with it. Should one leave us here by longjmp, epoch 0 says so. */
     thread->epoch = 0;
-    thread->stack_top = stack_top((uintptr_t)frame);
+    thread->stack_top = memtrack_stack_top((uintptr_t)frame);
     thread->stack_low = thread->stack_top;
     thread->stack_hole = 0;
     thread->guard = (uintptr_t)frame;
