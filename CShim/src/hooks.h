@@ -33,6 +33,9 @@ MEMTRACK_INLINE struct memtrack_thread *memtrack_enter(const uintptr_t *frame)
     MEMTRACK_SIGNAL_FENCE();
     thread->ready = MEMTRACK_READY_BUSY;
     MEMTRACK_SIGNAL_FENCE();
+    thread->guard = (uintptr_t)frame; /* again: a handler that came in between has left its own there */
+    thread->guard_return = frame[1];
+    MEMTRACK_SIGNAL_FENCE();
     return thread;
 }
 
