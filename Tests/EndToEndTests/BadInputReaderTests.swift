@@ -116,6 +116,14 @@ struct BadInputNamespaceTests {
         #expect(file.errorText.contains("a directory is needed here"))
     }
 
+    @Test func runsTheProgramWhereThereIsNoProc() throws {
+        let run = try Self.inNamespace(
+            "mount -t tmpfs tmpfs /proc; \"$L\" --no-history -i 0 sh -c 'echo \"$0\"; exit 3' 'a b'; echo $?")
+        #expect(run.outputText == "a b\n3\n")
+        #expect(run.errorText.contains("/proc is not mounted"))
+        #expect(run.errorText.contains("exit status 3"))
+    }
+
     @Test func saysWhatAFullMemoryFileSystemCost() throws {
         let run = try Self.inNamespace(
             "\"$L\" --no-history -i 0 sh -c 'for i in 1 2 3; do x=$x$i; done; exit 3'", mount: "size=32k")
