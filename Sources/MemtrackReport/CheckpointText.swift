@@ -16,7 +16,8 @@ public enum CheckpointText {
                 "+" + FigureText.duration(checkpoint.elapsed),
             ])
         ProcessBlock(checkpoint: checkpoint).write(to: &lines)
-        writeMarkers(checkpoint, to: &lines)
+        for marker in checkpoint.markers { MarkText.write(marker, to: &lines) }
+        for gauge in checkpoint.gauges { MarkText.write(gauge, to: &lines) }
         if let objects = checkpoint.objects {
             lines.blank()
             writeSites(objects, interval: checkpoint.interval, to: &lines)
@@ -28,16 +29,6 @@ public enum CheckpointText {
         }
         lines.blank()
         return lines.text
-    }
-
-    private static func writeMarkers(_ checkpoint: Checkpoint, to lines: inout TextLines) {
-        for marker in checkpoint.markers {
-            lines.paragraph(Escape.text(marker.label), mark: "◆ ", tone: .accent)
-        }
-        for gauge in checkpoint.gauges {
-            let value = gauge.value.isFinite ? "\(gauge.value)" : "not a number"
-            lines.paragraph(Escape.text(gauge.name) + " = " + value, mark: "○ ", tone: .accent)
-        }
     }
 
     private static func writeSites(

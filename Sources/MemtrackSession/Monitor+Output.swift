@@ -27,6 +27,17 @@ extension Monitor {
         }
     }
 
+    /// A report that cannot be written does not stop the session.
+    func show(_ text: @autoclosure () -> String) {
+        if options.isQuiet { return }
+        do throws(SessionError) {
+            try screen.write(text())
+        } catch {
+            if !hasComplainedOfScreen { complain("warning: \(error)") }
+            hasComplainedOfScreen = true
+        }
+    }
+
     func record(_ checkpoint: Checkpoint) {
         guard let history else { return }
         do throws(SessionError) {
@@ -66,7 +77,7 @@ extension Monitor {
         if !collector.hasSeenRegions {
             summary.notes.append(
                 "No allocation was counted: the loader did not load the library into the program, or no region "
-                    + "could be made in \(directory.path) (see df there).")
+                    + "could be made in \(directory.path) (see df there, and ulimit -f).")
         }
         summary.notes += collector.problems
         let living = Set(collector.livingPIDs).sorted()

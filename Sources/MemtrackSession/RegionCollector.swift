@@ -55,6 +55,7 @@ public final class RegionCollector {
     private var settled = ProfileAccumulator()
     private var endedRecords: [ProcessRecord] = []
     private var newMarkers: [RegionMarker] = []
+    private var endedGauges: [RegionGauge] = []
 
     /// Regions that could not be read, each with the reason; one line each.
     public private(set) var problems: [String] = []
@@ -145,7 +146,8 @@ public final class RegionCollector {
         let markers = newMarkers.sorted { $0.monotonicNanoseconds < $1.monotonicNanoseconds }
         newMarkers = []
         return SessionView(
-            profile: current.profile, final: all.profile, records: records, markers: markers, gauges: gauges)
+            profile: current.profile, final: all.profile, records: records, markers: markers, gauges: gauges,
+            endedGauges: endedGauges)
     }
 
     /// What the shim uses in each living process, measured anew.
@@ -234,6 +236,7 @@ extension RegionCollector {
                     identity: reading.snapshot.identity, totals: profile.totals, isAlive: false,
                     figures: reading.image.figures))
             takeMarkers(reading)
+            if !reading.snapshot.gauges.isEmpty { endedGauges = reading.snapshot.gauges }
             perfMaps.forget(reading.snapshot.identity.pid)
         }
     }
