@@ -133,6 +133,18 @@ struct BadInputNamespaceTests {
                 || run.errorText.contains("no region could be made"), "\(run.errorText)")
     }
 
+    /// A process that found no room for a region cannot say so itself.
+    @Test func saysThatProcessesMayBeMissing() throws {
+        let script = """
+            "$L" --no-history -i 0 sh -c 'for i in 1 2 3 4 5 6 7 8 9; do ls / >/dev/null; done; echo all'
+            """
+        let small = try Self.inNamespace(script, mount: "size=150k")
+        #expect(small.outputText == "all\n")
+        #expect(small.errorText.contains("has been full: processes that started then are in no figure"))
+        let roomy = try Self.inNamespace(script)
+        #expect(!roomy.errorText.contains("has been full"))
+    }
+
     @Test func cleanRemovesWhatTheDeadHaveLeft() throws {
         let library = try Build.library()
         let script = """
