@@ -29,7 +29,7 @@ SWIFT_RELEASE := swift build -c release --static-swift-stdlib
 SWIFT_SOURCES := $(shell find Sources -name '*.swift' -o -name '*.c' -o -name '*.h') Package.swift \
     CShim/include/memtrack/region.h
 
-.PHONY: all build deps test-deps bench-deps shim test test-shim test-swift bench bench-quick bench-instructions \
+.PHONY: all build deps test-deps demo-deps bench-deps shim test test-shim test-swift bench bench-quick bench-instructions \
     demo install lint clean
 
 all: build
@@ -40,10 +40,12 @@ deps:
 	@Tests/Scripts/packages build
 test-deps:
 	@Tests/Scripts/packages build test
+demo-deps:
+	@Tests/Scripts/packages build demo
 bench-deps:
 	@Tests/Scripts/packages build bench
 
-$(BUILD)/shim/%.o: CShim/src/%.c
+$(BUILD)/shim/%.o: CShim/src/%.c | deps
 	@mkdir -p $(@D)
 	@$(CC) $(SHIM_CFLAGS) -MMD -MP -c $< -o $@
 
@@ -77,7 +79,7 @@ bench-quick: build bench-deps
 bench-instructions: $(LIBRARY) | bench-deps
 	Tests/Bench/check_instructions
 
-demo: build
+demo: build demo-deps
 	@Tests/Scripts/demo
 
 install: build

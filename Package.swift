@@ -34,9 +34,11 @@ let package = Package(
         .target(name: "MemtrackLaunch", dependencies: ["CMemtrackSpawn"], swiftSettings: settings),
         .target(name: "CMemtrackSpawn", path: "Sources/CMemtrackSpawn"),
         .target(
-            name: "MemtrackProfile", dependencies: ["MemtrackRegion", "MemtrackSymbols"], swiftSettings: settings),
+            name: "MemtrackProfile", dependencies: ["MemtrackRegion", "MemtrackSymbols"],
+            swiftSettings: settings),
         .target(
-            name: "MemtrackReport", dependencies: ["MemtrackProfile", "MemtrackRegion"], swiftSettings: settings),
+            name: "MemtrackReport", dependencies: ["MemtrackProfile", "MemtrackRegion"],
+            swiftSettings: settings),
         .target(
             name: "MemtrackSession",
             dependencies: [
@@ -45,7 +47,8 @@ let package = Package(
             ],
             swiftSettings: settings),
         .executableTarget(
-            name: "memtrack-preload", dependencies: ["MemtrackSession", argumentParser], swiftSettings: settings),
+            name: "memtrack-preload", dependencies: ["MemtrackSession", argumentParser],
+            swiftSettings: settings),
         .executableTarget(
             name: "memtrack", dependencies: ["MemtrackSession", argumentParser], swiftSettings: settings),
 
@@ -55,13 +58,15 @@ let package = Package(
         .testTarget(name: "MemtrackSymbolsTests", dependencies: ["MemtrackSymbols"], swiftSettings: settings),
         .testTarget(name: "MemtrackProcfsTests", dependencies: ["MemtrackProcfs"], swiftSettings: settings),
         .testTarget(
-            name: "MemtrackLaunchTests", dependencies: ["MemtrackLaunch", "launch-probe"], swiftSettings: settings),
+            name: "MemtrackLaunchTests", dependencies: ["MemtrackLaunch", "launch-probe"],
+            swiftSettings: settings),
         // The smallest launcher: what the tests of MemtrackLaunch run, in a process and on a terminal of its own.
         .executableTarget(
             name: "launch-probe", dependencies: ["MemtrackLaunch"], path: "Tests/LaunchProbe",
             swiftSettings: settings),
         .testTarget(
-            name: "MemtrackProfileTests", dependencies: ["MemtrackProfile", "MemtrackRegion", "MemtrackSymbols"],
+            name: "MemtrackProfileTests",
+            dependencies: ["MemtrackProfile", "MemtrackRegion", "MemtrackSymbols"],
             swiftSettings: settings),
         .testTarget(
             name: "MemtrackReportTests",

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -24,8 +25,14 @@
 static sigset_t start_mask;
 static sigset_t start_ignored;
 
-__attribute__((constructor)) static void save_signals(void)
+static int start_argc;
+static char **start_argv;
+
+/* glibc hands main's arguments to constructors as well. */
+__attribute__((constructor)) static void save_start(int argc, char **argv)
 {
+    start_argc = argc;
+    start_argv = argv;
     sigprocmask(SIG_SETMASK, NULL, &start_mask);
     sigemptyset(&start_ignored);
     for (int number = 1; number < NSIG; number++) {
@@ -197,6 +204,17 @@ bool memtrack_spawn_no_new_privileges(void)
 bool memtrack_spawn_has_capabilities(int descriptor)
 {
     return fgetxattr(descriptor, "security.capability", NULL, 0) > 0;
+}
+
+char **memtrack_spawn_arguments(int *count)
+{
+    *count = start_argc;
+    return start_argv;
+}
+
+const char *memtrack_spawn_executable(void)
+{
+    return (const char *)getauxval(AT_EXECFN);
 }
 
 char **memtrack_spawn_environment(void)

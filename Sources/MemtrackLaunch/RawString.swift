@@ -43,11 +43,16 @@ public struct RawString: Sendable, Hashable, ExpressibleByStringLiteral, CustomS
     }
 }
 
-/// The arguments of this very process, byte for byte (`CommandLine.arguments` repairs them).
+/// The arguments of this very process, byte for byte (`CommandLine.arguments` repairs them, and has none where
+/// /proc is not mounted).
 public func rawArguments() -> [RawString] {
-    let arguments = CommandLine.unsafeArgv
-    return (0..<Int(CommandLine.argc)).compactMap { arguments[$0].map { RawString(cString: $0) } }
+    var count: Int32 = 0
+    guard let arguments = memtrack_spawn_arguments(&count) else { return [] }
+    return (0..<Int(count)).compactMap { arguments[$0].map { RawString(cString: $0) } }
 }
+
+/// The path that this very process was started by, for where /proc/self/exe is not to be had.
+public func startedPath() -> String? { memtrack_spawn_executable().map { String(cString: $0) } }
 
 /// The environment of a process: its entries in their order, byte for byte, also those of odd form.
 public struct Environment: Sendable, Hashable {

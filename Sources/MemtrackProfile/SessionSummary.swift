@@ -50,6 +50,12 @@ public enum Ending: Sendable, Hashable {
     case running
     /// The process has gone, nobody saw how.
     case unknown
+
+    /// By Ctrl+C or Ctrl+\, as far as the signal tells.
+    public var isFromKeyboard: Bool {
+        if case .signalled(_, let name) = self { return name == "SIGINT" || name == "SIGQUIT" }
+        return false
+    }
 }
 
 /// Everything a final report says.
@@ -70,6 +76,12 @@ public struct SessionSummary: Sendable {
     /// In order of their start.
     public var processes: [ProcessRecord] = []
     public var series = Series()
+    /// The last markers that the program set, in order of time; at most `markersKept`.
+    public private(set) var markers: [RegionMarker] = []
+    /// All that it set.
+    public private(set) var markerCount = 0
+    /// As they were last.
+    public var gauges: [RegionGauge] = []
     /// Seconds between checkpoints; 0 for none.
     public var interval: Double = 0
     /// Resident bytes of the shim as last measured; nil if never.
@@ -97,5 +109,13 @@ public struct SessionSummary: Sendable {
         self.duration = duration
         self.ending = ending
         self.profile = profile
+    }
+
+    /// A program may set markers for weeks.
+    public static let markersKept = 1_000
+
+    public mutating func add(markers new: [RegionMarker]) {
+        markerCount += new.count
+        markers = (markers + new).suffix(Self.markersKept)
     }
 }

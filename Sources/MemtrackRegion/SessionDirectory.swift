@@ -59,6 +59,13 @@ public struct SessionDirectory: Sendable, Hashable {
         throw .system(base, call: "mkdir", errno: EEXIST)
     }
 
+    /// Bytes that the file system still has for us; nil where it does not tell, or knows no limit.
+    public var freeBytes: UInt64? {
+        var status = statvfs()
+        guard statvfs(path, &status) == 0, status.f_blocks > 0 else { return nil }
+        return UInt64(status.f_bavail).multipliedReportingOverflow(by: UInt64(status.f_frsize)).partialValue
+    }
+
     /// The regions in this directory, oldest first. Files of other names are ignored, and so are links and
     /// directories when they are opened; a directory that cannot be read has none.
     public func regionFiles() -> [RegionFileName] {

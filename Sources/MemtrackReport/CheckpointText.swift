@@ -16,7 +16,8 @@ public enum CheckpointText {
                 "+" + FigureText.duration(checkpoint.elapsed),
             ])
         ProcessBlock(checkpoint: checkpoint).write(to: &lines)
-        writeMarkers(checkpoint, to: &lines)
+        for marker in checkpoint.markers { MarkText.write(marker, to: &lines) }
+        for gauge in checkpoint.gauges { MarkText.write(gauge, to: &lines) }
         if let objects = checkpoint.objects {
             lines.blank()
             writeSites(objects, interval: checkpoint.interval, to: &lines)
@@ -30,25 +31,15 @@ public enum CheckpointText {
         return lines.text
     }
 
-    private static func writeMarkers(_ checkpoint: Checkpoint, to lines: inout TextLines) {
-        for marker in checkpoint.markers {
-            lines.paragraph(Escape.text(marker.label), mark: "◆ ", tone: .accent)
-        }
-        for gauge in checkpoint.gauges {
-            let value = gauge.value.isFinite ? "\(gauge.value)" : "not a number"
-            lines.paragraph(Escape.text(gauge.name) + " = " + value, mark: "○ ", tone: .accent)
-        }
-    }
-
     private static func writeSites(
         _ objects: Checkpoint.Objects, interval: Double, to lines: inout TextLines
     ) {
         lines.section("Sites", "by " + orderText(objects.order) + filterText(objects.filter))
         var table = Table(
             columns: [
-                .init(title: "live", dropOrder: 5), .init(title: "size", dropOrder: 0),
-                .init(title: "change", dropOrder: 1), .init(title: "allocations", dropOrder: 3),
-                .init(title: "rate", dropOrder: 4), .init(title: "average", dropOrder: 6),
+                .init(title: "live", dropOrder: 3), .init(title: "size", dropOrder: 0),
+                .init(title: "change", dropOrder: 1), .init(title: "allocations", dropOrder: 4),
+                .init(title: "rate", dropOrder: 5), .init(title: "average", dropOrder: 6),
             ], textTitle: "site")
         func cells(_ counters: Counters, change: Int64, new: UInt64, tone: Tone = .plain) -> [Span] {
             let average = counters.allocations == 0 ? 0 : counters.allocatedBytes / counters.allocations

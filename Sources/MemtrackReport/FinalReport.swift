@@ -10,6 +10,8 @@ public enum FinalReport {
         public var filter: SiteFilter?
         public var callers: Int
         public var processLimit: Int
+        /// How to get the rest as JSON, said where no JSON was written.
+        public var jsonHint = "--json FILE writes every site with all its stacks."
 
         public init(limit: Int = 10, filter: SiteFilter? = nil, callers: Int = 3, processLimit: Int = 40) {
             self.limit = limit
@@ -34,6 +36,7 @@ public enum FinalReport {
                 writeTables(session, profile, options: options, to: &lines)
             }
         }
+        writeMarks(session, limit: options.limit, to: &lines)
         writeSeries(session, to: &lines)
         if session.processes.count > 1 {
             lines.blank()
@@ -41,7 +44,7 @@ public enum FinalReport {
             ProcessTree(records: session.processes, limit: options.processLimit).write(to: &lines)
         }
         writeHealth(session, to: &lines)
-        writeNext(session, to: &lines)
+        writeNext(session, options: options, to: &lines)
         return lines.text
     }
 
@@ -52,6 +55,20 @@ public enum FinalReport {
             lines.add([Span("  " + DisplayWidth.truncateMiddle(command, to: lines.layout.width - 2), .dim)])
         }
         for note in session.notes { lines.paragraph(Escape.text(note), mark: "! ", tone: .warning) }
+    }
+
+    /// The program may have ended before a checkpoint could show what it said.
+    private static func writeMarks(_ session: SessionSummary, limit: Int, to lines: inout TextLines) {
+        let (markers, gauges) = (session.markers.suffix(limit), session.gauges.prefix(limit))
+        if markers.isEmpty && gauges.isEmpty { return }
+        lines.blank()
+        let earlier = session.markerCount - markers.count
+        lines.section(
+            "From the program", earlier > 0 ? "the last \(limit) of \(session.markerCount) marks" : "")
+        for marker in markers {
+            MarkText.write(marker, since: session.startMonotonicNanoseconds, to: &lines)
+        }
+        for gauge in gauges { MarkText.write(gauge, to: &lines) }
     }
 
     private static func writeSeries(_ session: SessionSummary, to lines: inout TextLines) {
@@ -125,13 +142,13 @@ public enum FinalReport {
                 profile.shim, resident: session.shimBytes, processes: profile.peak.processes), tone: .dim)
     }
 
-    private static func writeNext(_ session: SessionSummary, to lines: inout TextLines) {
+    private static func writeNext(_ session: SessionSummary, options: Options, to lines: inout TextLines) {
         var paths: [(String, String)] = []
         var hints: [String] = []
         if let path = session.historyPath { paths.append(("history", Escape.text(path))) }
         if let path = session.jsonPath { paths.append(("JSON", Escape.text(path))) }
         if session.jsonPath == nil, session.profile != nil {
-            hints.append("--json FILE writes every site with all its stacks.")
+            hints.append(options.jsonHint)
         }
         hints += session.hints.map(Escape.text)
         if let profile = session.profile, session.hints.isEmpty, lacksLines(profile) {

@@ -36,7 +36,7 @@ struct ProcessBlock {
             lines.add(spans)
         }
         if checkpoint.figures == nil {
-            lines.paragraph("The process has ended: no figures of it.", tone: .dim)
+            lines.paragraph("No figures of the process: it has ended, or /proc does not tell.", tone: .dim)
         }
         if let own = checkpoint.figures?.shimBytes, own > 0 {
             let more = lines.layout.isNarrow ? "  its own" : "  its own, not in the figures above"

@@ -41,8 +41,7 @@ struct TotalsBlock {
             Row(
                 label: "allocations", count: FigureText.count(totals.allocations),
                 size: FigureText.bytes(totals.allocatedBytes),
-                note: FigureText.bytes(average) + " on average, "
-                    + FigureText.rate(totals.allocations, seconds: session.duration)),
+                note: FigureText.bytes(average) + " on average" + rateNote),
             Row(
                 label: "frees", count: FigureText.count(totals.frees),
                 size: FigureText.bytes(totals.freedBytes), note: ""),
@@ -57,6 +56,12 @@ struct TotalsBlock {
                 count: FigureText.count(totals.liveBlocks), size: FigureText.bytes(totals.liveBytes),
                 note: liveNote),
         ]
+    }
+
+    /// Nothing where the duration is not known, as of a region whose process has gone.
+    private var rateNote: String {
+        guard session.duration > 0 else { return "" }
+        return ", " + FigureText.rate(profile.totals.allocations, seconds: session.duration)
     }
 
     private var liveNote: String {

@@ -27,6 +27,17 @@ extension Monitor {
         }
     }
 
+    /// A report that cannot be written does not stop the session.
+    func show(_ text: @autoclosure () -> String) {
+        if options.isQuiet { return }
+        do throws(SessionError) {
+            try screen.write(text())
+        } catch {
+            if !hasComplainedOfScreen { complain("warning: \(error)") }
+            hasComplainedOfScreen = true
+        }
+    }
+
     func record(_ checkpoint: Checkpoint) {
         guard let history else { return }
         do throws(SessionError) {
@@ -66,8 +77,8 @@ extension Monitor {
         if !collector.hasSeenRegions {
             summary.notes.append(
                 "No allocation was counted: the loader did not load the library into the program, or no region "
-                    + "could be made: no room in \(directory.path) (see df there), or an address space of less "
-                    + "than 128 MB (ulimit -v).")
+                    + "could be made: no room in \(directory.path) (see df there, and ulimit -f), or an address space "
+                    + "of less than 128 MB (ulimit -v).")
         }
         summary.notes += collector.problems
         let living = Set(collector.livingPIDs).sorted()

@@ -26,7 +26,7 @@ public final class Monitor {
     let collector: RegionCollector?
     private let symbols: SymbolSource
     let options: Options
-    private let screen: Screen
+    let screen: Screen
     let complain: (String) -> Void
     private let watch = ProcessWatch()
     let history: HistoryFile?
@@ -41,6 +41,7 @@ public final class Monitor {
     private var lastAttended: UInt64 = 0
     private var endedNanoseconds: UInt64?
     var hasComplainedOfHistory = false
+    var hasComplainedOfScreen = false
 
     /// Once an image is that old, its functions are named ahead of the next checkpoint.
     private static let warmUpAge: UInt64 = 1_500_000_000
@@ -138,7 +139,7 @@ public final class Monitor {
         let checkpoint = makeCheckpoint(view(capture), time: time, elapsed: moment) { $0.profile }
         // In this order: what has been on the screen is in the history too, even if we are killed now.
         record(checkpoint)
-        if !options.isQuiet { screen.show(CheckpointText.render(checkpoint, layout: screen.layout)) }
+        show(CheckpointText.render(checkpoint, layout: screen.layout))
     }
 
     private func view(_ capture: RegionCollector.Capture?) -> SessionView? {
@@ -153,6 +154,7 @@ public final class Monitor {
             time: time, elapsed: elapsed, figures: lastFigures, profile: view.map(profile))
         checkpoint.markers = view?.markers ?? []
         checkpoint.gauges = view?.gauges ?? []
+        summary.add(markers: checkpoint.markers)
         summary.series.add(checkpoint)
         return checkpoint
     }
@@ -187,16 +189,19 @@ public final class Monitor {
         if collector?.hasSeenRegions ?? false {
             summary.profile = view?.final
             summary.processes = view?.records ?? []
+            summary.gauges = view?.lastGauges ?? []
         }
         if let profile = summary.profile { summary.hints = symbols.notes(on: profile) }
         let known = summary.profile == nil ? nil : view
         record(makeCheckpoint(known, time: time, elapsed: summary.duration) { $0.final })
         finishHistory()
         writeJSON()
-        if !options.isQuiet {
-            let finalOptions = FinalReport.Options(limit: options.rows, filter: options.filter)
-            screen.show(FinalReport.render(summary, layout: screen.layout, options: finalOptions))
-        }
+        let finalOptions = FinalReport.Options(limit: options.rows, filter: options.filter)
+        // The terminal has written ^C and left the cursor behind it.
+        let isMidLine = screen.isTerminal && summary.ending.isFromKeyboard
+        show(
+            (isMidLine ? "\n" : "")
+                + FinalReport.render(summary, layout: screen.layout, options: finalOptions))
         removeSession()
         return outcome
     }

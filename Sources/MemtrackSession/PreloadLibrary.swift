@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import Glibc
+internal import MemtrackLaunch
 
 /// Where the library that gets preloaded is: beside the launcher, in the layout that `make install` makes.
 public enum PreloadLibrary {
@@ -41,7 +42,7 @@ public enum PreloadLibrary {
         return head[16] == 3 ? nil : "it is no shared library"
     }
 
-    private static var ownHead: [UInt8]? { head(of: "/proc/self/exe") }
+    private static var ownHead: [UInt8]? { head(of: ownExecutable) }
 
     /// The first 20 bytes of an ELF header: identification, type, machine (elf(5)).
     private static func head(of path: String) -> [UInt8]? {
@@ -59,5 +60,7 @@ public enum PreloadLibrary {
     }
 
     /// Resolved path of the running program.
-    public static var ownExecutable: String { resolved("/proc/self/exe") ?? "" }
+    public static var ownExecutable: String {
+        resolved("/proc/self/exe") ?? startedPath().flatMap(resolved) ?? ""
+    }
 }

@@ -55,6 +55,9 @@ public final class RegionCollector {
     private var settled = ProfileAccumulator()
     private var endedRecords: [ProcessRecord] = []
     private var newMarkers: [RegionMarker] = []
+    private var endedGauges: [RegionGauge] = []
+
+    private var hasBeenFull = false
 
     /// Regions that could not be read, each with the reason; one line each.
     public private(set) var problems: [String] = []
@@ -145,7 +148,8 @@ public final class RegionCollector {
         let markers = newMarkers.sorted { $0.monotonicNanoseconds < $1.monotonicNanoseconds }
         newMarkers = []
         return SessionView(
-            profile: current.profile, final: all.profile, records: records, markers: markers, gauges: gauges)
+            profile: current.profile, final: all.profile, records: records, markers: markers, gauges: gauges,
+            endedGauges: endedGauges)
     }
 
     /// What the shim uses in each living process, measured anew.
@@ -165,6 +169,7 @@ extension RegionCollector {
     @discardableResult
     private func update() -> Bool {
         let before = images.count
+        lookForRoom()
         adoptNew()
         let dead = images.filter { !isRunning($0) }
         let hasChanged = images.count != before || !dead.isEmpty
@@ -181,6 +186,18 @@ extension RegionCollector {
         }
         return hasChanged
     }
+
+    /// A process that cannot make a region tells nobody. Before this removes any it is still as full as it was then.
+    private func lookForRoom() {
+        guard !hasBeenFull, let free = directory.freeBytes, free < Self.smallestRegion else { return }
+        hasBeenFull = true
+        problems.append(
+            "\(directory.path) has been full: processes that started then are in no figure of this report "
+                + "(see df there).")
+    }
+
+    /// MEMTRACK_INITIAL_PAGES of region_file.c.
+    private static let smallestRegion: UInt64 = 64 << 10
 
     private func adoptNew() {
         let known = Set(images.map(\.name))
@@ -234,6 +251,7 @@ extension RegionCollector {
                     identity: reading.snapshot.identity, totals: profile.totals, isAlive: false,
                     figures: reading.image.figures))
             takeMarkers(reading)
+            if !reading.snapshot.gauges.isEmpty { endedGauges = reading.snapshot.gauges }
             perfMaps.forget(reading.snapshot.identity.pid)
         }
     }

@@ -40,6 +40,8 @@ public enum RegionReport {
                 identity: identity, totals: profile.totals, isAlive: isRunning,
                 figures: memory.map { ProcessFigures($0, shim: shim) })
         ]
+        summary.add(markers: snapshot.markers)
+        summary.gauges = snapshot.gauges
         summary.hints = symbols.notes(on: profile)
         return summary
     }

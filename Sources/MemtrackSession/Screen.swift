@@ -45,10 +45,6 @@ public struct Screen {
         return 120
     }
 
-    /// A report that cannot be written must not stop the session: the error is dropped.
-    public func show(_ text: String) { try? file.write(text) }
-
-    /// For a program that has nothing to do but to print.
     public func write(_ text: String) throws(SessionError) { try file.write(text) }
     public func write(_ bytes: [UInt8]) throws(SessionError) { try file.write(bytes) }
 }

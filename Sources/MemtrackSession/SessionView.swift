@@ -13,4 +13,8 @@ public struct SessionView {
     /// Set since the last view, in order of time.
     public var markers: [RegionMarker]
     public var gauges: [RegionGauge]
+    /// Of the image that ended last, for when nothing lives.
+    public var endedGauges: [RegionGauge]
+
+    public var lastGauges: [RegionGauge] { gauges.isEmpty ? endedGauges : gauges }
 }

@@ -31,6 +31,11 @@ struct Launcher {
             // The last words as bytes: an argument need not be UTF-8.
             let arguments = Array(rawArguments().suffix(words.count))
             let inspection = try TargetInspector(environment: environment).inspect(arguments[0])
+            if access("/proc/self/stat", F_OK) != 0 {
+                warn(
+                    "/proc is not mounted, so nothing is known of the size of processes, and little of children; "
+                        + "mount it with: mount -t proc proc /proc", &notes)
+            }
             var directory: SessionDirectory?
             var targetEnvironment = environment
             if plan.countsObjects {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import ArgumentParser
 import Glibc
+import MemtrackLaunch
 import MemtrackReport
 import MemtrackSession
 
@@ -11,7 +12,7 @@ enum Main {
     static func main() {
         ProcessSetup.run()
         do {
-            var command = try MemtrackPreload.parseAsRoot()
+            var command = try MemtrackPreload.parseAsRoot(rawArguments().dropFirst().map(\.description))
             try command.run()
         } catch {
             let code = MemtrackPreload.exitCode(for: error)

@@ -62,7 +62,8 @@ struct ReportCommand: ParsableCommand {
         if json {
             try screen.write(try ReportJSON.report(summary))
         } else {
-            let options = FinalReport.Options(limit: min(objectLimit, 100_000), filter: filter)
+            var options = FinalReport.Options(limit: min(objectLimit, 100_000), filter: filter)
+            options.jsonHint = "--json prints every site with all its stacks."
             try screen.write(FinalReport.render(summary, layout: screen.layout, options: options))
         }
     }

@@ -116,6 +116,14 @@ struct BadInputNamespaceTests {
         #expect(file.errorText.contains("a directory is needed here"))
     }
 
+    @Test func runsTheProgramWhereThereIsNoProc() throws {
+        let run = try Self.inNamespace(
+            "mount -t tmpfs tmpfs /proc; \"$L\" --no-history -i 0 sh -c 'echo \"$0\"; exit 3' 'a b'; echo $?")
+        #expect(run.outputText == "a b\n3\n")
+        #expect(run.errorText.contains("/proc is not mounted"))
+        #expect(run.errorText.contains("exit status 3"))
+    }
+
     @Test func saysWhatAFullMemoryFileSystemCost() throws {
         let run = try Self.inNamespace(
             "\"$L\" --no-history -i 0 sh -c 'for i in 1 2 3; do x=$x$i; done; exit 3'", mount: "size=32k")
@@ -123,6 +131,18 @@ struct BadInputNamespaceTests {
         #expect(
             run.errorText.contains("The system refused memory for the counters")
                 || run.errorText.contains("no region could be made"), "\(run.errorText)")
+    }
+
+    /// A process that found no room for a region cannot say so itself.
+    @Test func saysThatProcessesMayBeMissing() throws {
+        let script = """
+            "$L" --no-history -i 0 sh -c 'for i in 1 2 3 4 5 6 7 8 9; do ls / >/dev/null; done; echo all'
+            """
+        let small = try Self.inNamespace(script, mount: "size=150k")
+        #expect(small.outputText == "all\n")
+        #expect(small.errorText.contains("has been full: processes that started then are in no figure"))
+        let roomy = try Self.inNamespace(script)
+        #expect(!roomy.errorText.contains("has been full"))
     }
 
     @Test func cleanRemovesWhatTheDeadHaveLeft() throws {

@@ -189,6 +189,14 @@ import Testing
             others.errorText.contains("cannot write \(directory.path): Is a directory; name a file in it"))
         #expect(others.errorText.contains("exit status 0"))
 
+        let lost = try Command.run([
+            launcher, "-i", "0.1", "--no-history", "--report", "/dev/full", "sleep", "0.4",
+        ])
+        #expect(lost.isSuccess)
+        // Once, however many reports are lost.
+        #expect(lost.errorText.split(separator: "\n").count == 1)
+        #expect(lost.errorText.contains("cannot write /dev/full: No space left on device"))
+
         let full = try Command.run([
             "sh", "-c", "exec \"$@\" 2>/dev/full", "sh", launcher, "--no-history", "true",
         ])

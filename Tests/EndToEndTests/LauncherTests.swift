@@ -177,6 +177,8 @@ import Testing
         killed.send("\u{3}")
         #expect(try killed.wait() == .killed(SIGINT))
         #expect(killed.screen.contains("killed by SIGINT"))
+        // Not behind the ^C that the terminal shows: the rule is as wide as the terminal.
+        #expect(killed.screen.split(whereSeparator: \.isNewline).contains { $0 == "^C" })
     }
 
     @Test(.enabled(if: Command.has("bash")))

@@ -18,10 +18,10 @@ import Testing
         #expect(site.totals.liveBytes == 60_000)
         #expect(site.totals.peakBytes == 100_000)
         #expect(site.frame.file?.hasSuffix("report_target.c") == true)
-        #expect(site.frame.line == 24)
+        #expect(site.frame.line == 27)
         #expect(site.frame.module == (try Self.target()))
         #expect(site.stack.map(\.function).starts(with: ["allocate_here", "main"]))
-        #expect(run.errorText.contains("allocate_here (report_target.c:24)"))
+        #expect(run.errorText.contains("allocate_here (report_target.c:27)"))
         #expect(run.errorText.contains("58.59 KB"))
         let sizeClass = try #require(
             report.sizeClasses.first {
@@ -71,6 +71,16 @@ import Testing
         #expect(report.exitStatus == nil)
         #expect(report.site("allocate_here")?.totals.liveBytes == 60_000)
         #expect(run.errorText.contains("killed by SIGKILL"))
+    }
+
+    /// A short program ends before the first checkpoint: what it says of itself is in the report all the same.
+    @Test func showsMarksAndGauges() throws {
+        let run = try Command.run([try Build.launcher(), "--no-history", try Self.target(), "marks"])
+        let lines = run.errorText.split(separator: "\n").map { $0.trimmingCharacters(in: .whitespaces) }
+        #expect(lines.contains { $0.hasPrefix("◆ +") && $0.hasSuffix("s blocks freed") })
+        #expect(lines.contains("○ blocks.live = 600"))
+        let bare = try Command.run([try Self.target(), "marks"])
+        #expect(bare.isSuccess)
     }
 
     @Test func ordersAndCutsTheTables() throws {

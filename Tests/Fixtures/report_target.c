@@ -7,6 +7,7 @@
  *   kill            die by SIGKILL
  *   wait            run until standard input ends
  *   children        fork 2 children that allocate 10 and 20 blocks at a site of their own, and wait for them
+ *   marks           say so with a marker and a gauge (memtrack.h)
  *   daemon FILE     leave a daemon that writes its PID to FILE and runs until it is killed
  */
 #include <signal.h>
@@ -15,6 +16,8 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "../../CShim/include/memtrack/memtrack.h"
 
 static void *blocks[1000];
 
@@ -84,6 +87,10 @@ int main(int argc, char **argv)
     }
     if (strcmp(mode, "children") == 0)
         children();
+    if (strcmp(mode, "marks") == 0) {
+        memtrack_mark("blocks freed");
+        memtrack_set_gauge("blocks.live", 600);
+    }
     if (strcmp(mode, "daemon") == 0)
         leave_daemon(argv[2]);
     return 0;

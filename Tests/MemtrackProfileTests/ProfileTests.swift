@@ -30,7 +30,8 @@ import Testing
 
     @Test func aFunctionThatCallsItselfIsOneCaller() throws {
         var process = FakeProcess()
-        process.allocate(["malloc", "walk", "walk", "walk", "load", "walk", "walk", "main"], bytes: 8, count: 1)
+        process.allocate(
+            ["malloc", "walk", "walk", "walk", "load", "walk", "walk", "main"], bytes: 8, count: 1)
         let profile = process.profile()
         let stack = try #require(profile.sites.first).heaviestStack(by: .live)
         #expect(profile.table.callers(of: stack, limit: 9).map(\.function) == ["load", "walk", "main"])

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import Foundation
 import MemtrackProfile
+import MemtrackRegion
 import MemtrackReport
 import Testing
 
@@ -69,6 +70,46 @@ import Testing
             Issue.record(
                 "\(name): \(first.map { "\n got  \($0.0)\n want \($0.1)" } ?? "lengths differ")")
         }
+    }
+}
+
+@Suite struct MarkTests {
+    @Test func finalReportHasTheLastMarks() throws {
+        var session = try Fixture.session()
+        session.add(
+            markers: (1...3).map {
+                RegionMarker(
+                    monotonicNanoseconds: 12_000_000_000 + $0 * 1_000_000_000, label: "batch \($0)\u{7}")
+            })
+        session.gauges = [
+            RegionGauge(name: "queue", value: 27_000), RegionGauge(name: "load", value: 0.5),
+            RegionGauge(name: "odd", value: .nan),
+        ]
+        let options = FinalReport.Options(limit: 2)
+        let text = FinalReport.render(session, layout: Layout(width: 100), options: options)
+        #expect(text.contains("From the program   the last 2 of 3 marks\n  ◆ +2.0s batch 2"))
+        #expect(text.contains("◆ +3.0s batch 3") && !text.contains("batch 1") && !text.contains("\u{7}"))
+        #expect(text.contains("○ queue = 27,000\n  ○ load = 0.5\n"))
+    }
+
+    @Test func keepsTheLastOfAnyNumber() throws {
+        var session = try Fixture.session()
+        for number in 0..<3 {
+            session.add(
+                markers: (0..<800).map {
+                    RegionMarker(monotonicNanoseconds: UInt64(number * 800 + $0), label: "")
+                })
+        }
+        #expect(session.markers.count == SessionSummary.markersKept && session.markerCount == 2_400)
+        #expect(session.markers.last?.monotonicNanoseconds == 2_399)
+    }
+
+    @Test func noRateWithoutADuration() throws {
+        var session = try Fixture.session()
+        #expect(FinalReport.render(session, layout: Layout(width: 100)).contains(" on average, "))
+        session.duration = 0
+        session.ending = .unknown
+        #expect(FinalReport.render(session, layout: Layout(width: 100)).contains(" on average\n"))
     }
 }
 

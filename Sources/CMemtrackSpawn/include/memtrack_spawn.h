@@ -80,6 +80,13 @@ bool memtrack_spawn_no_new_privileges(void);
 /* Whether the open file has file capabilities (capabilities(7)); fgetxattr is not in Swift's Glibc module. */
 bool memtrack_spawn_has_capabilities(int descriptor);
 
+/* The arguments of the calling process, as main gets them. Swift's own CommandLine reads /proc/self/cmdline:
+ * where /proc is not mounted it is empty. */
+char **memtrack_spawn_arguments(int *count);
+
+/* The path that the calling process was started by (AT_EXECFN of getauxval(3)); NULL where not known. */
+const char *memtrack_spawn_executable(void);
+
 /* The environment of the calling process (environ(7)), NULL-terminated; NULL where cleared. Not a copy. */
 char **memtrack_spawn_environment(void);
 

@@ -295,5 +295,14 @@ enum Compiled {
 
     private static let lock = NSLock()
     nonisolated(unsafe) private static var products: [String: String] = [:]
-    private static let directory = Result { try TemporaryDirectory() }
+    /// A static is never released: what it holds is removed when the tests exit.
+    private static let directory: Result<TemporaryDirectory, any Error> = Result {
+        let directory = try TemporaryDirectory()
+        atexit {
+            if let made = try? Compiled.directory.get() {
+                try? FileManager.default.removeItem(atPath: made.path)
+            }
+        }
+        return directory
+    }
 }
