@@ -83,6 +83,9 @@ private struct JSONReport: Encodable {
     /// Of any one process, memtrack's share included.
     @OrNull var largestRssBytes: UInt64?
     var checkpoints: [Summary]
+    /// Set by the program; the newest ones.
+    var markers: [JSONMarker]
+    var gauges: [JSONGauge]
 
     init(_ session: SessionSummary) {
         program = session.program
@@ -113,11 +116,33 @@ private struct JSONReport: Encodable {
         health = JSONHealth(profile?.shim ?? ShimFigures())
         memtrackBytes = session.shimBytes
         largestRssBytes = session.largestRSS
+        markers = session.markers.map(JSONMarker.init)
+        gauges = session.gauges.map(JSONGauge.init)
         checkpoints = session.series.checkpoints.map {
             Summary(
                 number: $0.number, time: ReportJSON.timestamp($0.time), elapsedSeconds: $0.elapsed,
                 figures: $0.figures.map(JSONFigures.init), totals: $0.totals.map(JSONCounters.init))
         }
+    }
+}
+
+private struct JSONMarker: Encodable {
+    var label: String
+    var monotonicNanoseconds: UInt64
+
+    init(_ marker: RegionMarker) {
+        label = marker.label
+        monotonicNanoseconds = marker.monotonicNanoseconds
+    }
+}
+
+private struct JSONGauge: Encodable {
+    var name: String
+    var value: Double
+
+    init(_ gauge: RegionGauge) {
+        name = gauge.name
+        value = gauge.value
     }
 }
 
@@ -141,16 +166,6 @@ private struct JSONCheckpoint: Encodable {
         }
     }
 
-    struct Marker: Encodable {
-        var label: String
-        var monotonicNanoseconds: UInt64
-    }
-
-    struct Gauge: Encodable {
-        var name: String
-        var value: Double
-    }
-
     var number: Int
     var time: String
     var elapsedSeconds: Double
@@ -162,8 +177,8 @@ private struct JSONCheckpoint: Encodable {
     @OrNull var liveBytesChange: Int64?
     @OrNull var newAllocations: UInt64?
     var sites: [Row]
-    var markers: [Marker]
-    var gauges: [Gauge]
+    var markers: [JSONMarker]
+    var gauges: [JSONGauge]
 
     init(_ checkpoint: Checkpoint) {
         number = checkpoint.number
@@ -182,9 +197,7 @@ private struct JSONCheckpoint: Encodable {
                 liveBytesChange: $0.liveChange, newAllocations: $0.newAllocations,
                 callers: $0.callers.map(JSONFrame.init))
         }
-        markers = checkpoint.markers.map {
-            Marker(label: $0.label, monotonicNanoseconds: $0.monotonicNanoseconds)
-        }
-        gauges = checkpoint.gauges.map { Gauge(name: $0.name, value: $0.value) }
+        markers = checkpoint.markers.map(JSONMarker.init)
+        gauges = checkpoint.gauges.map(JSONGauge.init)
     }
 }

@@ -57,6 +57,19 @@ import Testing
         #expect(json["exitStatus"] as? Int == 0)
     }
 
+    @Test func reportHasWhatTheProgramSaid() throws {
+        var session = try Fixture.session()
+        session.add(markers: [RegionMarker(monotonicNanoseconds: 7, label: "warmed up")])
+        session.gauges = [RegionGauge(name: "queue", value: 2.5)]
+        let json = try parse(ReportJSON.report(session))
+        let marker = try #require((json["markers"] as? [[String: Any]])?.last)
+        #expect(marker["label"] as? String == "warmed up")
+        #expect(marker["monotonicNanoseconds"] as? Int == 7)
+        let gauge = try #require((json["gauges"] as? [[String: Any]])?.first)
+        #expect(gauge["name"] as? String == "queue")
+        #expect(gauge["value"] as? Double == 2.5)
+    }
+
     @Test func whatIsNotKnownIsNull() throws {
         var session = try Fixture.session()
         session.profile = nil
