@@ -15,7 +15,8 @@ import Testing
         let library = try Compiled.fixture("extension.cpp", ["-O1", "-shared", "-fPIC", "-I" + headers])
         let place = try TemporaryDirectory()
         try FileManager.default.copyItem(atPath: library, toPath: place.file("extension.so"))
-        let script = "import sys; sys.path.insert(0, sys.argv[1]); import extension; print(extension.work(10000))"
+        let script =
+            "import sys; sys.path.insert(0, sys.argv[1]); import extension; print(extension.work(10000))"
         let command = [python, "-c", script, place.path]
         let bare = try Command.run(command)
         #expect(bare.outputText == "10\n")
