@@ -73,9 +73,8 @@ MEMTRACK_INLINE void memtrack_allocated(const void *block, uint64_t size, const 
 MEMTRACK_INLINE bool memtrack_freeing(const void *block, const uintptr_t *frame)
 {
     struct memtrack_thread *thread = memtrack_enter(frame);
-    if (MEMTRACK_UNLIKELY(!thread)) {
+    if (MEMTRACK_UNLIKELY(!thread))
         return memtrack_free_shared((uintptr_t)block);
-    }
     bool pass_on = true;
     struct memtrack_block found = memtrack_livemap_take((uintptr_t)block);
     if (MEMTRACK_UNLIKELY(!found.cell)) {

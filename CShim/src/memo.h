@@ -13,7 +13,7 @@
  *
  * Both kinds are in one hash table with chains, in an arena that only grows; a full arena is replaced by an empty one
  * of twice the size up to MEMTRACK_MEMO_MOST, then emptied once in MEMTRACK_MEMO_PATIENCE misses: it is a cache. Entries are packed: header, `count` words, `count`
- * 16-bit offsets; `count` is a multiple of MEMTRACK_MEMO_GROUP, so that the comparison branches once a group (5
+ * 16-bit offsets; `count` is a multiple of MEMTRACK_MEMO_GROUP, so that the comparison branches once a group (about 6
  * instructions a word instead of 8). Owned by one thread; signal handlers never get here (they find the thread BUSY).
  */
 #ifndef MEMTRACK_MEMO_H

@@ -69,26 +69,4 @@ public struct MapEntry: Sendable, Hashable {
         }
         return entries
     }
-
-    /// Sum of the `Rss:` lines of those mappings in the text of `/proc/PID/smaps` (a maps line followed by
-    /// lines `Key: value`) whose path begins with `prefix`.
-    static func residentBytes(smaps: [UInt8], prefix: String, path: String) throws(ProcfsError) -> UInt64 {
-        var sum: UInt64 = 0
-        var isWanted = false
-        for line in Lines(smaps) {
-            // Keys begin with a capital letter, addresses never do.
-            if let first = line.first, first >= UInt8(ascii: "A"), first <= UInt8(ascii: "Z") {
-                guard isWanted, line.starts(with: "Rss:".utf8) else { continue }
-                guard let bytes = line.keyAndValue?.value.kilobytes else {
-                    throw .malformed(path: path, reason: "unexpected line '\(line.prefix(80).text)'")
-                }
-                sum = sum.addingReportingOverflow(bytes).overflow ? .max : sum &+ bytes
-            } else if let entry = MapEntry(line: line) {
-                isWanted = entry.path.hasPrefix(prefix)
-            } else {
-                throw .malformed(path: path, reason: "unexpected line '\(line.prefix(80).text)'")
-            }
-        }
-        return sum
-    }
 }

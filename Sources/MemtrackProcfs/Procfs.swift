@@ -59,12 +59,6 @@ public struct Procfs: Sendable {
         try MapEntry.parse(maps: read(pid, "maps"), path: path(pid, "maps"))
     }
 
-    /// Resident bytes of those mappings whose path begins with `path`: what the profiler's own region takes
-    /// of the target's resident set. Needs ptrace rights over the target.
-    public func regionMapping(of pid: Int32, path prefix: String) throws(ProcfsError) -> UInt64 {
-        try MapEntry.residentBytes(smaps: read(pid, "smaps"), prefix: prefix, path: path(pid, "smaps"))
-    }
-
     public func systemMemory() throws(ProcfsError) -> SystemMemory {
         let path = "\(root)/meminfo"
         return try SystemMemory(meminfo: read(path), path: path)

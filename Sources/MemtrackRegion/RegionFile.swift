@@ -64,20 +64,6 @@ public final class RegionFile: @unchecked Sendable {
         try read { (pages) throws(RegionDamage) in try pages.header.identity() }
     }
 
-    /// The process-wide figures alone: one page a thread is read, no tables.
-    public func liveTotals() throws(RegionError) -> RegionLiveTotals {
-        try read { (pages) throws(RegionDamage) in
-            let header = pages.header
-            var reader = CounterReader(pages: pages, sites: 0, peakEpoch: 0)
-            let banks = try reader.bankTotals()
-            let live = header.word(\.live_bytes)
-            return RegionLiveTotals(
-                state: try header.state(), liveBytes: live, peakBytes: max(live, header.word(\.peak_bytes)),
-                slackBytes: UInt64(header.word(\.flush_bytes)) * UInt64(max(1, banks.used)),
-                threadsSeen: banks.owners)
-        }
-    }
-
     /// What the shim itself uses in the target. The header alone is read.
     public func ownMemory() throws(RegionError) -> RegionOwnMemory {
         try read { (pages) throws(RegionDamage) in
@@ -124,17 +110,6 @@ public final class RegionFile: @unchecked Sendable {
     private func truncated(_ found: UInt64) -> RegionError {
         .truncated(path, expected: UInt64(bytes), found: found)
     }
-}
-
-/// Figures of a whole process, from `RegionFile.liveTotals`: what its threads have handed over so far.
-public struct RegionLiveTotals: Sendable, Hashable {
-    public var state: RegionState
-    /// Signed, because a forked child may free blocks that its parent allocated.
-    public var liveBytes: Int64
-    public var peakBytes: Int64
-    /// How far both may be from the truth: each thread hands its changes over in steps of that many bytes.
-    public var slackBytes: UInt64
-    public var threadsSeen: UInt64
 }
 
 /// What the shim itself uses in the target.

@@ -34,22 +34,40 @@ import Testing
         #expect(try procfs.maps(of: me).contains { $0.filePath == executable })
     }
 
-    @Test func residentBytesOfAMappedFile() throws {
+    @Test func mapsOfADeletedFile() throws {
         let path = NSTemporaryDirectory() + "memtrack maps (deleted) \(me)"
         let file = open(path, O_RDWR | O_CREAT | O_EXCL, 0o600)
         try #require(file >= 0)
         defer { unlink(path) }
-        let bytes = 5 << 12
-        #expect(ftruncate(file, off_t(bytes)) == 0)
-        let memory = try #require(mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0))
+        #expect(ftruncate(file, 4096) == 0)
+        let memory = try #require(mmap(nil, 4096, PROT_READ, MAP_SHARED, file, 0))
         close(file)
-        defer { munmap(memory, bytes) }
-        #expect(try procfs.regionMapping(of: me, path: path) == 0)
-        memset(memory, 1, 3 << 12)
-        #expect(try procfs.regionMapping(of: me, path: path) == 3 << 12)
+        defer { munmap(memory, 4096) }
         unlink(path)
         let entry = try #require(try procfs.maps(of: me).first { $0.path.hasPrefix(path) })
         #expect(entry.isDeleted && entry.filePath == path)
+    }
+
+    /// What a checkpoint takes off a process's figures is measured in this way.
+    @Test func residentPagesOfRanges() throws {
+        let page = UInt64(sysconf(Int32(_SC_PAGESIZE)))
+        let pages = 20_000  // more than one read of the file
+        let bytes = pages * Int(page)
+        let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
+        let memory = try #require(mmap(nil, bytes, PROT_READ | PROT_WRITE, flags, -1, 0))
+        try #require(memory != MAP_FAILED)
+        defer { munmap(memory, bytes) }
+        #expect(madvise(memory, bytes, MADV_NOHUGEPAGE) == 0)
+        let start = UInt64(UInt(bitPattern: memory))
+        let all = start..<start + UInt64(bytes)
+        #expect(procfs.residentBytes(of: me, ranges: [all]) == 0)
+        for touched in [0, 1, 9_000, pages - 1] {
+            memory.storeBytes(of: 1, toByteOffset: touched * Int(page), as: UInt8.self)
+        }
+        #expect(procfs.residentBytes(of: me, ranges: [all]) == 4 * page)
+        let ends = [start..<start + page, all.upperBound - page..<all.upperBound]
+        #expect(procfs.residentBytes(of: me, ranges: ends) == 2 * page)
+        #expect(procfs.residentBytes(of: Int32.max, ranges: [all]) == nil)
     }
 
     @Test func childrenAndTheirEnd() throws {

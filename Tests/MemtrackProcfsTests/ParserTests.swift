@@ -157,32 +157,6 @@ private let status = """
             try MapEntry.parse(maps: Array(text.utf8), path: "m")
         }
     }
-
-    @Test func sumsResidentBytesUnderAPrefix() throws {
-        let smaps = """
-            1000-2000 rw-s 00000000 00:1a 7 /dev/shm/memtrack-0/12.region
-            Size:                  4 kB
-            Rss:                   8 kB
-            Pss:                   8 kB
-            VmFlags: rd wr sh mr mw me ms
-            2000-3000 rw-s 00000000 00:1a 7 /dev/shm/memtrack-0/12.region (deleted)
-            Rss:                   4 kB
-            3000-4000 rw-p 00000000 00:00 0
-            Rss:                 100 kB
-            4000-5000 r--p 00000000 00:00 0 /dev/shm/other
-            Rss:                1000 kB
-
-            """
-        let bytes = Array(smaps.utf8)
-        func resident(_ smaps: [UInt8], _ prefix: String) throws -> UInt64 {
-            try MapEntry.residentBytes(smaps: smaps, prefix: prefix, path: "smaps")
-        }
-        #expect(try resident(bytes, "/dev/shm/memtrack-0/") == 12 << 10)
-        #expect(try resident(bytes, "/nowhere") == 0)
-        #expect(throws: ProcfsError.self) {
-            try resident(Array("1-2 rw-s 0 0:0 7 /a\nRss: x\n".utf8), "/a")
-        }
-    }
 }
 
 @Suite struct MeminfoTests {

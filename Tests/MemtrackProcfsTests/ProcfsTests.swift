@@ -25,9 +25,9 @@ import Testing
 
     @Test(arguments: [EACCES, EPERM]) func permissionDenied(code: Int32) {
         var fake = FakeFiles()
-        fake.failures["/proc/5/smaps"] = code
-        #expect(throws: ProcfsError.permissionDenied(path: "/proc/5/smaps")) {
-            try fake.procfs.regionMapping(of: 5, path: "/dev/shm")
+        fake.failures["/proc/5/maps"] = code
+        #expect(throws: ProcfsError.permissionDenied(path: "/proc/5/maps")) {
+            try fake.procfs.maps(of: 5)
         }
     }
 

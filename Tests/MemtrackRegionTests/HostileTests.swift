@@ -41,7 +41,7 @@ private func useDamaged(_ path: String) -> RegionError? {
         let file = try RegionFile(path: path)
         let snapshot = try file.snapshot()
         _ = try file.identity()
-        _ = try file.liveTotals()
+        _ = try file.ownMemory()
         // What a consumer relies on.
         for (id, node) in snapshot.nodes.enumerated() {
             guard let node else { continue }

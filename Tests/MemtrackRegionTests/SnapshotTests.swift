@@ -403,18 +403,4 @@ private func builderWithStack(cellBase: UInt32 = 1024, pages: Int = 128) -> (Reg
         builder.addBank(9)  // made, never used
         #expect(try snapshot(builder).peakSlackBytes == 8 * 65536)
     }
-
-    @Test func liveTotals() throws {
-        var (builder, _, _) = builder()
-        builder.put(Header.liveBytes, Int64(300))
-        let directory = TemporaryDirectory()
-        var totals = try open(builder, in: directory).liveTotals()
-        #expect(
-            totals
-                == RegionLiveTotals(
-                    state: .counting, liveBytes: 300, peakBytes: 1000, slackBytes: 2 * 65536, threadsSeen: 2))
-        builder.put(Header.liveBytes, Int64(1100))
-        totals = try open(builder, in: directory).liveTotals()
-        #expect(totals.peakBytes == 1100)
-    }
 }
