@@ -7,9 +7,8 @@ enum MarkText {
     /// - Parameter start: `CLOCK_MONOTONIC` of the start, where the line is to say when the marker was set.
     static func write(_ marker: RegionMarker, since start: UInt64? = nil, to lines: inout TextLines) {
         var text = Escape.text(marker.label)
-        if let start {
-            // A quick program says something before the launcher has looked at the clock.
-            let seconds = Double(max(marker.monotonicNanoseconds, start) - start) / 1e9
+        if let start, marker.monotonicNanoseconds >= start {
+            let seconds = Double(marker.monotonicNanoseconds - start) / 1e9
             text = "+" + FigureText.duration(seconds) + "  " + text
         }
         lines.paragraph(text, mark: "◆ ", tone: .accent)

@@ -2,6 +2,17 @@
 internal import Glibc
 public import MemtrackProfile
 
+/// A moment by both clocks.
+public struct Moment: Sendable {
+    public let wall: WallTime
+    /// `CLOCK_MONOTONIC`, the clock of the regions.
+    public let monotonicNanoseconds: UInt64
+
+    public static var now: Moment {
+        Moment(wall: Clocks.wallTime, monotonicNanoseconds: Clocks.monotonicNanoseconds)
+    }
+}
+
 /// The only place where a session reads the clock.
 public enum Clocks {
     /// `CLOCK_MONOTONIC`, the clock of the regions.

@@ -34,7 +34,7 @@ public final class Monitor {
 
     private var tracker: CheckpointTracker
     var summary: SessionSummary
-    private let startNanoseconds = Clocks.monotonicNanoseconds
+    private let start: Moment
     private let ownLargestRSS = Clocks.ownLargestRSS
     private var lastFigures: ProcessFigures?
     private var pace = SweepPace()
@@ -47,11 +47,13 @@ public final class Monitor {
     private static let warmUpAge: UInt64 = 1_500_000_000
 
     /// - Parameters:
+    ///   - start: taken just before the process was started, so that nothing it does comes earlier.
     ///   - directory: the session's regions; nil where no objects are counted.
     ///   - notes: what the reader of the report must know from the start.
     ///   - complain: prints a warning.
     public init(
-        process: TargetProcess, program: String, commandLine: [String], directory: SessionDirectory?,
+        process: TargetProcess, start: Moment, program: String, commandLine: [String],
+        directory: SessionDirectory?,
         wrappers: WrapperMatcher, options: Options, screen: Screen, notes: [String],
         complain: @escaping (String) -> Void
     ) {
@@ -65,14 +67,15 @@ public final class Monitor {
         collector = directory.map {
             RegionCollector(directory: $0, builder: symbols.builder, removesDead: true)
         }
-        let start = Clocks.wallTime
+        self.start = start
         summary = SessionSummary(
-            program: program, pid: process.pid, commandLine: commandLine, host: Clocks.hostName, start: start,
-            startMonotonicNanoseconds: startNanoseconds, duration: 0, ending: .running, profile: nil)
+            program: program, pid: process.pid, commandLine: commandLine, host: Clocks.hostName,
+            start: start.wall, startMonotonicNanoseconds: start.monotonicNanoseconds, duration: 0,
+            ending: .running, profile: nil)
         summary.interval = options.interval
         summary.notes = notes
         history = options.historyDirectory.map {
-            HistoryFile(directory: $0, program: program, start: start, pid: process.pid)
+            HistoryFile(directory: $0, program: program, start: start.wall, pid: process.pid)
         }
         json = Self.openJSON(options.jsonPath, complain)
         tracker = CheckpointTracker(
@@ -114,7 +117,7 @@ public final class Monitor {
         }
     }
 
-    private var elapsed: Double { Double(Clocks.monotonicNanoseconds - startNanoseconds) / 1e9 }
+    private var elapsed: Double { Double(Clocks.monotonicNanoseconds - start.monotonicNanoseconds) / 1e9 }
 
     /// Between checkpoints: whoever has come or gone, and how large the target is.
     private func sweep() {

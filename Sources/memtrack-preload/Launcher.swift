@@ -54,6 +54,7 @@ struct Launcher {
             let screen = makeScreen()
             var options = TargetProcess.Options()
             options.announcesLauncher = directory != nil
+            let start = Moment.now
             let process: TargetProcess
             do throws(LaunchError) {
                 process = try TargetProcess(
@@ -66,7 +67,7 @@ struct Launcher {
             // The target has its own disposition already; a report that nobody reads must not kill us.
             signal(SIGPIPE, SIG_IGN)
             let monitor = Monitor(
-                process: process, program: baseName(inspection.path), commandLine: words,
+                process: process, start: start, program: baseName(inspection.path), commandLine: words,
                 directory: directory,
                 wrappers: plan.wrappers, options: plan.monitor, screen: screen, notes: notes, complain: say)
             process.finish(with: try monitor.run())
