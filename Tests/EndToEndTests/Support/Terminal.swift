@@ -6,7 +6,9 @@ final class Terminal {
     let pid: pid_t
     private let master: Int32
     /// Everything it has shown so far.
-    private(set) var screen = ""
+    var screen: String { String(decoding: shown, as: UTF8.self) }
+    /// Bytes, because a read may end in the middle of a character.
+    private var shown: [UInt8] = []
     private var isOver = false
     /// Where the next `expect` begins to look.
     private var position = 0
@@ -72,7 +74,7 @@ final class Terminal {
     func expect(_ text: String, timeout: Double = 30) throws {
         let deadline = Date(timeIntervalSinceNow: timeout)
         while true {
-            let rest = Array(screen.utf8.dropFirst(position))
+            let rest = Array(shown.dropFirst(position))
             if let end = Self.end(of: Array(text.utf8), in: rest) {
                 position += end
                 return
@@ -113,7 +115,7 @@ final class Terminal {
             isOver = true
             return false
         }
-        screen += String(decoding: bytes.prefix(count), as: UTF8.self)
+        shown += bytes.prefix(count)
         return true
     }
 
