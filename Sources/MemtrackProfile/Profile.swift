@@ -60,8 +60,14 @@ public struct Profile: Sendable {
     public var totals = Counters()
     /// In order of size.
     public var sizeClasses: [SizeClassShare] = []
+    /// The finest figures: each stack's by size class, in order of stack and size. Sum over `sites`, too.
+    public var samples: [StackSample] = []
+    /// Objects that frames come from; that of the program first, where it is known.
+    public var modules: [ProfileModule] = []
     public var peak = Peak(processes: 0)
     public var shim = ShimFigures()
+    /// nil where every allocation was counted.
+    public var sampling: Sampling?
 
     public init() {}
 }

@@ -1,37 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
-internal import MemtrackRegion
+public import MemtrackRegion
 
 /// Adds up allocations by stack and size class, and makes a `Profile` of them.
 ///
 /// The session keeps one for the processes that have ended, so that their regions can be removed. All
 /// profiles added must come from one `ProfileBuilder`: their ids are then names of the same stacks.
 public struct ProfileAccumulator: Sendable {
-    /// Counters by stack, and where a stack's are: place + 1, indexed by stack id, 0 for none.
-    private var stackCounters: [Counters] = []
-    private var stackPlaces: [UInt32] = []
-    /// The same by site << 8 | size class; there are fewer than 256 classes.
-    private var classCounters: [Counters] = []
-    private var classPlaces: [UInt64: UInt32] = [:]
+    /// Counters of a stack in one size class; `next` leads to the stack's other classes: place + 1, 0 at the end.
+    /// Most stacks allocate in one or two classes, so a chain is quicker than a hash.
+    private struct Entry: Sendable {
+        var counters: Counters
+        var sizeClass: UInt32
+        var next: UInt32
+    }
+
+    private var entries: [Entry] = []
+    /// Where a stack's chain begins: place + 1, indexed by stack id, 0 for none.
+    private var chains: [UInt32] = []
     private var table = StackTable()
+    private var modules: [ProfileModule] = []
+    private var knownModules: Set<ProfileModule> = []
     private var shim = ShimFigures()
+    private var sampling: Sampling?
     private var slackBytes: UInt64 = 0
     private var peakMoments: [UInt64?] = []
 
     public init() {}
 
     init(capacity: Int) {
-        stackCounters.reserveCapacity(capacity)
+        entries.reserveCapacity(capacity)
     }
 
     public mutating func add(_ profile: Profile) {
         adopt(profile.table)
-        for site in profile.sites {
-            for share in site.stacks { add(stack: share.stack, share.counters) }
-            for share in site.sizeClasses {
-                add(site: site.id, sizeClass: share.sizeClass, share.counters)
-            }
+        for sample in profile.samples {
+            add(stack: sample.stack, sizeClass: sample.sizeClass, sample.counters)
         }
+        add(modules: profile.modules)
         shim += profile.shim
+        sampling = sampling ?? profile.sampling
         slackBytes &+= profile.peak.slackBytes
         peakMoments += Array(repeating: profile.peak.monotonicNanoseconds, count: profile.peak.processes)
     }
@@ -40,87 +47,99 @@ public struct ProfileAccumulator: Sendable {
     public var profile: Profile {
         var result = Profile()
         result.table = table
+        result.modules = modules
         result.shim = shim
+        result.sampling = sampling
         result.peak = Peak(
             slackBytes: slackBytes,
             monotonicNanoseconds: peakMoments.count == 1 ? peakMoments[0] : nil,
             processes: peakMoments.count)
-        let places = makeSites(&result)
-        makeSizeClasses(&result, places: places)
+        makeSites(&result)
+        makeSizeClasses(&result)
         result.sites = SiteOrder.live.sorted(result.sites)
         return result
     }
 
-    /// Books each stack on its site. The result is each frame's place among the sites plus one, 0 for none.
-    private func makeSites(_ result: inout Profile) -> [UInt32] {
+    /// Books each stack on its site.
+    private func makeSites(_ result: inout Profile) {
+        /// Each frame's place among the sites plus one, 0 for none.
         var places = [UInt32](repeating: 0, count: table.frames.count)
-        for (index, place) in stackPlaces.enumerated() where place > 0 {
+        result.samples.reserveCapacity(entries.count)
+        for (index, chain) in chains.enumerated() where chain > 0 {
             let stack = StackID(index)
             let id = table.siteFrame(of: stack)
             if places[Int(id)] == 0 {
                 result.sites.append(Site(id: id, frame: table.frame(id), counters: Counters()))
                 places[Int(id)] = UInt32(result.sites.count)
             }
-            let counters = stackCounters[Int(place) - 1]
+            let first = result.samples.count
+            var counters = Counters()
+            var place = chain
+            while place > 0 {
+                let entry = entries[Int(place) - 1]
+                counters += entry.counters
+                result.samples.append(
+                    StackSample(stack: stack, sizeClass: entry.sizeClass, counters: entry.counters))
+                place = entry.next
+            }
+            if result.samples.count > first + 1 {
+                result.samples[first...].sort { $0.sizeClass < $1.sizeClass }
+            }
             let site = Int(places[Int(id)]) - 1
             result.sites[site].counters += counters
             result.sites[site].stacks.append(StackShare(stack: stack, counters: counters))
             result.totals += counters
         }
-        return places
     }
 
-    private func makeSizeClasses(_ result: inout Profile, places: [UInt32]) {
-        var sums = [Counters](repeating: Counters(), count: 256)
-        var used = [Bool](repeating: false, count: 256)
-        // Sorting keys alone is much cheaper than sorting counters.
-        for key in classPlaces.keys.sorted() {
-            guard let place = classPlaces[key] else { continue }
-            let counters = classCounters[Int(place)]
-            let sizeClass = Int(key & 0xff)
-            let site = Int(places[Int(key >> 8)]) - 1
-            if site >= 0 {
-                result.sites[site].sizeClasses.append(
-                    SizeClassShare(sizeClass: UInt32(sizeClass), counters: counters))
+    private func makeSizeClasses(_ result: inout Profile) {
+        var all = ClassSums()
+        var ofSite = ClassSums()
+        for site in result.sites.indices {
+            for share in result.sites[site].stacks {
+                var place = chains[Int(share.stack)]
+                while place > 0 {
+                    let entry = entries[Int(place) - 1]
+                    ofSite.add(entry.sizeClass, entry.counters)
+                    all.add(entry.sizeClass, entry.counters)
+                    place = entry.next
+                }
             }
-            sums[sizeClass] += counters
-            used[sizeClass] = true
+            result.sites[site].sizeClasses = ofSite.take()
         }
-        result.sizeClasses = sums.indices.filter { used[$0] }.map {
-            SizeClassShare(sizeClass: UInt32($0), counters: sums[$0])
-        }
+        result.sizeClasses = all.take()
     }
 
-    mutating func add(stack: StackID, _ counters: Counters) {
+    public mutating func add(stack: StackID, sizeClass: UInt32, _ counters: Counters) {
         let index = Int(stack)
-        if index >= stackPlaces.count {
-            let count = max(index, table.count) + 1 - stackPlaces.count
-            stackPlaces.append(contentsOf: repeatElement(0, count: count))
+        if index >= chains.count {
+            chains.append(contentsOf: repeatElement(0, count: max(index, table.count) + 1 - chains.count))
         }
-        if stackPlaces[index] == 0 {
-            stackCounters.append(counters)
-            stackPlaces[index] = UInt32(stackCounters.count)
-        } else {
-            stackCounters[Int(stackPlaces[index]) - 1] += counters
+        var place = chains[index]
+        while place > 0 {
+            if entries[Int(place) - 1].sizeClass == sizeClass {
+                entries[Int(place) - 1].counters += counters
+                return
+            }
+            place = entries[Int(place) - 1].next
         }
+        entries.append(Entry(counters: counters, sizeClass: sizeClass, next: chains[index]))
+        chains[index] = UInt32(entries.count)
     }
 
-    mutating func add(site: FrameID, sizeClass: UInt32, _ counters: Counters) {
-        let key = UInt64(site) << 8 | UInt64(sizeClass & 0xff)
-        let next = UInt32(classCounters.count)
-        let place = classPlaces[key, default: next]
-        if place == next {
-            classPlaces[key] = next
-            classCounters.append(counters)
-        } else {
-            classCounters[Int(place)] += counters
-        }
+    private mutating func add(modules new: [ProfileModule]) {
+        for module in new where knownModules.insert(module).inserted { modules.append(module) }
     }
 
-    /// Takes over the table and the figures of one region, without its cells.
-    mutating func take(table: StackTable, shim: ShimFigures, slackBytes: UInt64, peakMoment: UInt64?) {
+    /// Takes over the table and the figures of one source, without its cells.
+    public mutating func take(
+        table: StackTable, modules: [ProfileModule], shim: ShimFigures, sampling: Sampling? = nil,
+        slackBytes: UInt64, peakMoment: UInt64?
+    ) {
         adopt(table)
+        add(modules: modules)
         self.shim += shim
+        self.sampling = self.sampling ?? sampling
         self.slackBytes &+= slackBytes
         peakMoments.append(peakMoment)
     }
@@ -128,5 +147,31 @@ public struct ProfileAccumulator: Sendable {
     /// Tables only grow, so the longer of two is the newer one.
     private mutating func adopt(_ other: StackTable) {
         if other.count >= table.count && other.frames.count >= table.frames.count { table = other }
+    }
+}
+
+/// Sums by size class, emptied by `take` at the cost of the classes used.
+private struct ClassSums {
+    private var sums = [Counters](repeating: Counters(), count: 256)
+    private var isUsed = [Bool](repeating: false, count: 256)
+    private var used: [UInt32] = []
+
+    mutating func add(_ sizeClass: UInt32, _ counters: Counters) {
+        let index = Int(sizeClass & 0xff)
+        if !isUsed[index] {
+            isUsed[index] = true
+            used.append(UInt32(index))
+        }
+        sums[index] += counters
+    }
+
+    mutating func take() -> [SizeClassShare] {
+        let result = used.sorted().map { SizeClassShare(sizeClass: $0, counters: sums[Int($0)]) }
+        for index in used {
+            sums[Int(index)] = Counters()
+            isUsed[Int(index)] = false
+        }
+        used.removeAll(keepingCapacity: true)
+        return result
     }
 }

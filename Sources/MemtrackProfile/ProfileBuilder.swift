@@ -142,7 +142,9 @@ public final class ProfileBuilder {
                 stack = interner.stack(of: BuiltInFrame.incomplete)
             }
             if address.file > 0, let frames = known[address] {
-                for frame in frames { stack = interner.stack(parent: stack, frame: frame) }
+                for (depth, frame) in frames.enumerated() {
+                    stack = interner.stack(parent: stack, frame: frame, isInlined: depth > 0)
+                }
             } else {
                 let frame = Self.runtimeFrame(node, address: address.address, runtimeName: runtimeName)
                 stack = interner.stack(parent: stack, frame: interner.frame(frame))
@@ -178,9 +180,7 @@ public final class ProfileBuilder {
             } else {
                 stack = builtIn[cell.kind] ?? 0
             }
-            accumulator.add(stack: stack, cell.counters)
-            accumulator.add(
-                site: table.siteFrame(of: stack), sizeClass: cell.sizeClass, cell.counters)
+            accumulator.add(stack: stack, sizeClass: cell.sizeClass, cell.counters)
         }
         var shim = ShimFigures()
         shim.health = snapshot.health
@@ -194,8 +194,17 @@ public final class ProfileBuilder {
         if case .stopped = snapshot.state { shim.stopped = 1 }
         let moment = snapshot.peakMonotonicNanoseconds
         accumulator.take(
-            table: table, shim: shim, slackBytes: snapshot.peakSlackBytes,
+            table: table, modules: modules(of: snapshot), shim: shim, slackBytes: snapshot.peakSlackBytes,
             peakMoment: moment == 0 ? nil : moment)
         return accumulator.profile
+    }
+
+    /// The program's own file first.
+    private func modules(of snapshot: RegionSnapshot) -> [ProfileModule] {
+        let all = snapshot.modules.sorted { $0.key < $1.key }.map {
+            ProfileModule(path: $0.value.path, buildID: $0.value.buildID)
+        }
+        let own = all.filter { $0.path == snapshot.identity.executable }
+        return own + all.filter { $0.path != snapshot.identity.executable }
     }
 }

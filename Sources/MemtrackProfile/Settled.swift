@@ -10,6 +10,9 @@ extension Profile {
         result.sizeClasses = sizeClasses.map {
             SizeClassShare(sizeClass: $0.sizeClass, counters: $0.counters.settled)
         }
+        for index in result.samples.indices {
+            result.samples[index].counters = result.samples[index].counters.settled
+        }
         for index in result.sites.indices {
             result.sites[index].counters = result.sites[index].counters.settled
             for share in result.sites[index].stacks.indices {

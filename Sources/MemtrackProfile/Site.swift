@@ -7,6 +7,20 @@ public struct StackShare: Sendable {
     public var counters: Counters
 }
 
+/// What one call stack allocated in one size class.
+public struct StackSample: Sendable {
+    public var stack: StackID
+    /// Index into `SizeClass`.
+    public var sizeClass: UInt32
+    public var counters: Counters
+
+    public init(stack: StackID, sizeClass: UInt32, counters: Counters) {
+        self.stack = stack
+        self.sizeClass = sizeClass
+        self.counters = counters
+    }
+}
+
 /// What was allocated in one size class.
 public struct SizeClassShare: Sendable, Hashable {
     /// Index into `SizeClass`.

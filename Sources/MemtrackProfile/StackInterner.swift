@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// Finds the id of a frame or stack, or gives it one. Owner of the table that profiles copy.
-struct StackInterner {
-    private(set) var table = StackTable()
+public struct StackInterner {
+    public private(set) var table = StackTable()
     private var frameIDs: [Frame: FrameID] = [:]
     private var stackIDs: [UInt64: StackID] = [:]
     private var wrappers: WrapperMatcher
 
-    init(wrappers: WrapperMatcher) {
+    public init(wrappers: WrapperMatcher) {
         self.wrappers = wrappers
     }
 
-    mutating func frame(_ frame: Frame) -> FrameID {
+    public mutating func frame(_ frame: Frame) -> FrameID {
         if let id = frameIDs[frame] { return id }
         let isWrapper = frame.kind == .function && wrappers.matches(frame.function)
         let id = table.add(frame, isWrapper: isWrapper)
@@ -19,10 +19,11 @@ struct StackInterner {
         return id
     }
 
-    mutating func stack(parent: StackID, frame: FrameID) -> StackID {
-        let key = UInt64(parent) << 32 | UInt64(frame)
+    /// - Parameter isInlined: the frame's code is part of its caller's.
+    public mutating func stack(parent: StackID, frame: FrameID, isInlined: Bool = false) -> StackID {
+        let key = UInt64(parent) << 32 | UInt64(frame) << 1 | (isInlined ? 1 : 0)
         if let id = stackIDs[key] { return id }
-        let id = table.add(parent: parent, frame: frame)
+        let id = table.add(parent: parent, frame: frame, isInlined: isInlined)
         stackIDs[key] = id
         return id
     }

@@ -22,11 +22,14 @@ public struct StackTable: Sendable {
         var outermost: StackID
         /// `site` is a frame of its own right, not the stand-in `outermost`.
         var hasSite: Bool
+        var isInlined: Bool
     }
 
     public private(set) var frames: [Frame] = []
     private(set) var isWrapper: [Bool] = []
-    private(set) var nodes: [Node] = [Node(parent: 0, frame: 0, site: 0, outermost: 0, hasSite: false)]
+    private(set) var nodes: [Node] = [
+        Node(parent: 0, frame: 0, site: 0, outermost: 0, hasSite: false, isInlined: false)
+    ]
 
     public init() {}
 
@@ -34,6 +37,22 @@ public struct StackTable: Sendable {
     public var count: Int { nodes.count - 1 }
 
     public func frame(_ id: FrameID) -> Frame { frames[Int(id)] }
+
+    /// The stack without its innermost frame; 0 at the outermost one.
+    public func parent(of stack: StackID) -> StackID { nodes[Int(stack)].parent }
+
+    /// The innermost frame of a stack that is not empty.
+    public func innermost(of stack: StackID) -> FrameID { nodes[Int(stack)].frame }
+
+    /// Whether the innermost frame of a stack shares its code with its caller, into which it was inlined.
+    public func isInlined(_ stack: StackID) -> Bool { nodes[Int(stack)].isInlined }
+
+    /// Whether a frame only allocates on behalf of its caller.
+    public func isWrapper(_ frame: FrameID) -> Bool { isWrapper[Int(frame)] }
+
+    /// A stack without the wrappers inside its call site: what its allocations are booked on is its innermost
+    /// frame.
+    public func siteStack(of stack: StackID) -> StackID { nodes[Int(stack)].site }
 
     /// The frame on which a stack's allocations are booked.
     public func siteFrame(of stack: StackID) -> FrameID { nodes[Int(nodes[Int(stack)].site)].frame }
@@ -77,7 +96,7 @@ public struct StackTable: Sendable {
         return FrameID(frames.count - 1)
     }
 
-    mutating func add(parent: StackID, frame: FrameID) -> StackID {
+    mutating func add(parent: StackID, frame: FrameID, isInlined: Bool) -> StackID {
         let id = StackID(nodes.count)
         let caller = nodes[Int(parent)]
         let isCode = frames[Int(frame)].kind != .builtIn
@@ -86,7 +105,10 @@ public struct StackTable: Sendable {
         let hasSite = isSite || caller.hasSite
         var site = isSite ? id : (caller.hasSite ? caller.site : outermost)
         if site == 0 { site = id }
-        nodes.append(Node(parent: parent, frame: frame, site: site, outermost: outermost, hasSite: hasSite))
+        nodes.append(
+            Node(
+                parent: parent, frame: frame, site: site, outermost: outermost, hasSite: hasSite,
+                isInlined: isInlined))
         return id
     }
 }

@@ -56,6 +56,41 @@ public final class OutputFile {
         }
     }
 
+    /// Writes a file whole or not at all: under a temporary name beside it, renamed once it is on its disk. What is
+    /// no regular file, such as a pipe, is written to as it is.
+    public static func replace(_ path: String, with bytes: [UInt8]) throws(SessionError) {
+        let code = obstacle(toFile: path)
+        if code != 0 { throw .cannotWrite(path: path, errno: code) }
+        var status = stat()
+        if stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG {
+            return try OutputFile(path: path).write(bytes)
+        }
+        // A link goes on pointing to the file, which is the one to be replaced.
+        let target = resolved(path)
+        var template = Array((target + ".XXXXXX").utf8CString)
+        let descriptor = mkstemp(&template)
+        if descriptor < 0 { throw .cannotWrite(path: path, errno: errno) }
+        let mask = umask(0)
+        umask(mask)
+        var isDone = false
+        defer {
+            close(descriptor)
+            if !isDone { unlink(template) }
+        }
+        try OutputFile(descriptor: descriptor, name: path).write(bytes)
+        let mode = stat(target, &status) == 0 ? status.st_mode & 0o777 : 0o666 & ~mask
+        guard fchmod(descriptor, mode) == 0, fsync(descriptor) == 0, rename(template, target) == 0 else {
+            throw .cannotWrite(path: path, errno: errno)
+        }
+        isDone = true
+    }
+
+    private static func resolved(_ path: String) -> String {
+        guard let real = realpath(path, nil) else { return path }
+        defer { free(real) }
+        return String(cString: real)
+    }
+
     /// Makes a directory and its parents.
     public static func makeDirectory(_ path: String) throws(SessionError) {
         var made = path.hasPrefix("/") ? "" : "."

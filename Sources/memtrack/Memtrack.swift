@@ -14,5 +14,5 @@ struct Memtrack: ParsableCommand {
               memtrack clean                     remove what dead programs left
             """,
         version: "memtrack 0.1.0",
-        subcommands: [ListCommand.self, ReportCommand.self, CleanCommand.self])
+        subcommands: [ListCommand.self, ReportCommand.self, ExportCommand.self, CleanCommand.self])
 }

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// A profile as it is looked at, compared and exported: from a file, from a region, or of a process that runs.
+///
+/// Everything is in `summary`, as at the end of a session: who (`program`, `pid`, `commandLine`, `host`), when
+/// (`start`, `duration`, `ending`), the process series (`series`), `markers`, `gauges`, the children
+/// (`processes`), health (`profile.shim`) and `profile` itself:
+///
+/// * `profile.samples` are the finest figures there are, one for each (stack, size class); the sums over them are
+///   `profile.totals`, `sites` and `sizeClasses`. `SampleType.value(of:)` picks a figure out of the counters.
+/// * `profile.table` has the frames of each stack, innermost first (`frameIDs(of:)`), which of them were inlined
+///   into their caller (`isInlined(_:)`), and which only allocate for their caller (`isWrapper(_:)`).
+/// * `profile.modules` are the objects that the frames' `module` paths name, with build ids.
+/// * `profile.sampling` is nil where every allocation was counted.
+///
+/// Text comes from the target, or from a file of unknown origin, and is untrusted.
+public struct LoadedProfile: Sendable {
+    /// What the user called it: a file's path, or `PID 4711`.
+    public var name: String
+    /// `profile` is never nil in it.
+    public var summary: SessionSummary
+    /// Figures that the source has. Of a file of another tool some may be missing; their values are 0.
+    public var sampleTypes: Set<SampleType>
+    /// A file without its companion, or of another tool, has no series, children, marks and health.
+    public var hasCompanion: Bool
+    /// `memtrack 0.1.0`; nil if unknown.
+    public var producer: String?
+
+    public init(
+        name: String, summary: SessionSummary, sampleTypes: Set<SampleType> = Set(SampleType.allCases),
+        hasCompanion: Bool = true, producer: String? = nil
+    ) {
+        self.name = name
+        self.summary = summary
+        self.sampleTypes = sampleTypes
+        self.hasCompanion = hasCompanion
+        self.producer = producer
+    }
+
+    public var profile: Profile { summary.profile ?? Profile() }
+
+    /// Build id of the program's own file, in hexadecimal; empty if unknown.
+    public var buildID: String { profile.modules.first?.buildIDText ?? "" }
+}

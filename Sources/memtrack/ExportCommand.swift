@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+import ArgumentParser
+import MemtrackProfile
+import MemtrackReport
+import MemtrackSession
+
+struct ExportCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "export",
+        abstract: "Write a profile in the format of another tool.",
+        discussion: """
+            EXAMPLES:
+              memtrack export bot.pb.gz --format csv --output bot.csv
+              memtrack export --pid 4711 --format json | jq .totals
+            """)
+
+    @OptionGroup var source: SourceOptions
+
+    @Option(name: .shortAndLong, help: .init("One of: \(Self.known).", valueName: "format"))
+    var format: String
+
+    @Option(
+        name: .shortAndLong, help: .init("Write to a file instead of standard output.", valueName: "file"))
+    var output: String?
+
+    @Option(
+        help: .init(
+            "The figure, for formats that have room for one: \(Self.types).", valueName: "type"))
+    var sampleType: String = SampleType.preferred.rawValue
+
+    /// Formats that have an exporter. One line each.
+    private static func exporter(_ format: ExportFormat) -> (any ProfileExporter)? {
+        switch format {
+        case .json: JSONExporter()
+        case .csv: CSVExporter()
+        case .pprof, .folded, .speedscope, .massif, .dhat, .jsonl, .html: nil
+        }
+    }
+
+    private static var known: String {
+        ExportFormat.allCases.filter { exporter($0) != nil }.map(\.rawValue).joined(separator: ", ")
+    }
+
+    private static var types: String { SampleType.allCases.map(\.rawValue).joined(separator: ", ") }
+
+    func run() throws {
+        guard let exporter = ExportFormat(rawValue: format).flatMap(Self.exporter) else {
+            throw ValidationError("'\(format)' is no format; give one of: \(Self.known)")
+        }
+        var options = ExportOptions()
+        guard let type = SampleType(rawValue: sampleType) else {
+            throw ValidationError("'\(sampleType)' is no sample type; give one of: \(Self.types)")
+        }
+        options.sampleType = type
+        let screen = Screen.standardOutput(environment: Variables.current)
+        let profile = try source.load(showsProgress: screen.isTerminal)
+        let bytes = try exporter.export(profile, options: options)
+        if let output {
+            try OutputFile.replace(output, with: bytes)
+        } else {
+            try screen.write(bytes)
+        }
+    }
+}
