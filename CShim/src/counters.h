@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Counting one allocation or free in the calling thread's bank: plain loads and stores, since a bank has one
+ * Counting one allocation or free in the calling thread's bank: plain additions, since a bank has one
  * writer. The layout, and what a peak pair means, is in memtrack/region.h.
  *
  * The process-wide live total is kept from each thread's `delta`, handed over every MEMTRACK_FLUSH_BYTES. While the
@@ -39,20 +39,26 @@ MEMTRACK_INLINE struct memtrack_counters *memtrack_counters_for(struct memtrack_
 struct memtrack_counters *memtrack_charge_slow(struct memtrack_thread *thread, const uintptr_t *frame, uint64_t size,
                                                struct memtrack_memo_entry *entry, uint32_t *cell);
 
+/* The size class, for the memo. Not a class where the live map needs more than a slot and its neighbour for the size: no
+ * memo entry has that one, so that such an allocation goes the long way. */
+MEMTRACK_INLINE uint32_t memtrack_class_of(uint64_t size)
+{
+    if (MEMTRACK_LIKELY(size < MEMTRACK_CLASS_TABLE))
+        return memtrack_class_table[size];
+    return MEMTRACK_LIKELY(size < MEMTRACK_LARGE_SIZE) ? memtrack_size_class(size) : MEMTRACK_CLASSES + 1;
+}
+
 /* Counters to charge an allocation to, and in *cell the cell they belong to; NULL: the block goes uncounted. */
 MEMTRACK_INLINE struct memtrack_counters *memtrack_charge(struct memtrack_thread *thread, const uintptr_t *frame,
                                                           uint64_t size, uint32_t *cell)
 {
     struct memtrack_memo_entry *entry = NULL;
     if (MEMTRACK_LIKELY(!memtrack_rt.special)) {
-        uint32_t size_class = size < MEMTRACK_CLASS_TABLE ? memtrack_class_table[size] : memtrack_size_class(size);
         entry = memtrack_memo_find(thread->memo, frame[1], (uintptr_t)&frame[1]);
-        if (MEMTRACK_LIKELY(entry != NULL)) {
-            const struct memtrack_memo_way *way = memtrack_memo_way(entry, size_class);
-            if (MEMTRACK_LIKELY(way != NULL)) {
-                *cell = way->cell;
-                return way->counters;
-            }
+        const struct memtrack_memo_way *way = entry ? memtrack_memo_way(entry, memtrack_class_of(size)) : NULL;
+        if (MEMTRACK_LIKELY(way != NULL)) {
+            *cell = way->cell;
+            return way->counters;
         }
     }
     return memtrack_charge_slow(thread, frame, size, entry, cell);
@@ -76,8 +82,8 @@ MEMTRACK_INLINE void memtrack_count_allocation(struct memtrack_thread *thread, s
                                                uint64_t size)
 {
     memtrack_counters_peak(counters, MEMTRACK_LOAD(&memtrack_rt.region->peak_epoch));
-    MEMTRACK_STORE(&counters->allocated_bytes, counters->allocated_bytes + size);
-    MEMTRACK_STORE_RELEASE(&counters->allocations, counters->allocations + 1);
+    MEMTRACK_BUMP(&counters->allocated_bytes, size);
+    MEMTRACK_BUMP(&counters->allocations, 1);
     thread->delta += (int64_t)size;
     if (MEMTRACK_UNLIKELY(thread->delta >= (int64_t)MEMTRACK_FLUSH_BYTES))
         memtrack_flush(thread);
@@ -89,10 +95,10 @@ MEMTRACK_INLINE void memtrack_count_free(struct memtrack_thread *thread, struct 
     if (MEMTRACK_UNLIKELY(thread->delta > thread->headroom))
         memtrack_flush(thread);
     memtrack_counters_peak(counters, MEMTRACK_LOAD(&memtrack_rt.region->peak_epoch));
-    MEMTRACK_STORE(&counters->freed_bytes, counters->freed_bytes + size);
-    MEMTRACK_STORE_RELEASE(&counters->frees, counters->frees + 1);
+    MEMTRACK_BUMP(&counters->freed_bytes, size);
+    MEMTRACK_BUMP(&counters->frees, 1);
     if (temporary)
-        MEMTRACK_STORE(&counters->temporary, counters->temporary + 1);
+        MEMTRACK_BUMP(&counters->temporary, 1);
     thread->delta -= (int64_t)size;
     if (MEMTRACK_UNLIKELY(thread->delta <= -(int64_t)MEMTRACK_FLUSH_BYTES))
         memtrack_flush(thread);

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
+ * The long ways of malloc and free, and counting without a bank.
+ *
  * Counting without a bank: calls by a signal handler that interrupted a hook of its own thread, and by threads
  * for which no bank could be had. They go into bank 0 with atomic additions, under a built-in cell: the size class
  * is exact, the stack is not taken.
  */
 #include "hooks.h"
 #include "next.h"
+#include "shortway.h"
 
 /* A forked child has no region until its repair is through; a signal handler may get here meanwhile. */
 static bool has_region(void)
@@ -94,4 +97,98 @@ MEMTRACK_COLD bool memtrack_free_shared(uintptr_t address)
         return memtrack_free_unknown((const void *)address);
     memtrack_uncounted_free(block);
     return true;
+}
+
+/* Records an allocation of a hook that is BUSY, its memo entry known or NULL, and leaves the hook. */
+static void finish_allocation(struct memtrack_thread *thread, const void *block, uint64_t size, uint32_t cell,
+                              struct memtrack_counters *counters)
+{
+    if (MEMTRACK_UNLIKELY(!counters)) {
+        memtrack_uncounted(size);
+    } else {
+        memtrack_count_allocation(thread, counters, size);
+        if (MEMTRACK_UNLIKELY(!memtrack_livemap_put((uintptr_t)block, size, cell))) {
+            memtrack_count_free(thread, counters, size, false);
+            MEMTRACK_HEALTH(untracked_blocks, 1);
+            MEMTRACK_HEALTH(untracked_bytes, size);
+        }
+        thread->last_block = (uintptr_t)block;
+    }
+    memtrack_leave(thread);
+}
+
+MEMTRACK_LONG void *memtrack_allocated_long(void *block, uint64_t size, const uintptr_t *frame)
+{
+    struct memtrack_thread *thread = memtrack_enter(frame);
+    if (MEMTRACK_UNLIKELY(!thread)) {
+        memtrack_allocated_shared((uintptr_t)block, size);
+        return block;
+    }
+    uint32_t cell;
+    struct memtrack_counters *counters = memtrack_charge(thread, frame, size, &cell);
+    finish_allocation(thread, block, size, cell, counters);
+    return block;
+}
+
+MEMTRACK_LONG void *memtrack_allocated_entered(void *block, uint64_t size, const uintptr_t *frame,
+                                               struct memtrack_memo_entry *entry,
+                                               const struct memtrack_memo_group *group)
+{
+    struct memtrack_thread *thread = memtrack_self;
+    entry = entry ? memtrack_memo_follow(thread->memo, entry, group, frame)
+                  : memtrack_memo_find(thread->memo, frame[1], (uintptr_t)&frame[1]);
+    const struct memtrack_memo_way *way = entry ? memtrack_memo_way(entry, memtrack_class_of(size)) : NULL;
+    uint32_t cell = way ? way->cell : 0;
+    struct memtrack_counters *counters =
+        way ? way->counters : memtrack_charge_slow(thread, frame, size, entry, &cell);
+    finish_allocation(thread, block, size, cell, counters);
+    return block;
+}
+
+MEMTRACK_LONG void *memtrack_allocated_flush(void *block)
+{
+    struct memtrack_thread *thread = memtrack_self;
+    memtrack_flush(thread);
+    memtrack_leave(thread);
+    return block;
+}
+
+/* The same for a free; false: the block is from the bootstrap arena and must not be passed on. */
+static bool finish_free(struct memtrack_thread *thread, const void *block, struct memtrack_block found)
+{
+    bool pass_on = true;
+    if (MEMTRACK_UNLIKELY(!found.cell)) {
+        pass_on = memtrack_free_unknown(block);
+    } else {
+        struct memtrack_counters *counters = memtrack_counters_for(thread, found.cell, found.size);
+        if (MEMTRACK_LIKELY(counters != NULL))
+            memtrack_count_free(thread, counters, found.size, thread->last_block == (uintptr_t)block);
+        else
+            memtrack_uncounted_free(found);
+    }
+    memtrack_leave(thread);
+    return pass_on;
+}
+
+MEMTRACK_LONG bool memtrack_freeing(const void *block, const uintptr_t *frame)
+{
+    struct memtrack_thread *thread = memtrack_enter(frame);
+    if (MEMTRACK_UNLIKELY(!thread))
+        return memtrack_free_shared((uintptr_t)block);
+    return finish_free(thread, block, memtrack_livemap_take((uintptr_t)block));
+}
+
+MEMTRACK_LONG void memtrack_free_long(void *block, const uintptr_t *frame)
+{
+    if (!block || memtrack_freeing(block, frame))
+        memtrack_next.free(block);
+}
+
+/* `found` was taken out of the live map already; without a cell the block's entry, if any, is not a plain one. */
+MEMTRACK_LONG void memtrack_free_entered(void *block, struct memtrack_block found)
+{
+    if (!found.cell)
+        found = memtrack_livemap_take((uintptr_t)block);
+    if (finish_free(memtrack_self, block, found))
+        memtrack_next.free(block);
 }

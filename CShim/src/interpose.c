@@ -10,6 +10,7 @@
 #include "hooks.h"
 #include "next.h"
 #include "record.h"
+#include "shortway.h"
 
 #include <errno.h>
 
@@ -18,14 +19,14 @@
 MEMTRACK_EXPORT void *malloc(size_t size)
 {
     void *block = memtrack_next.malloc(size);
-    if (MEMTRACK_LIKELY(block != NULL))
-        memtrack_allocated(block, size, MEMTRACK_FRAME());
-    return block;
+    if (MEMTRACK_UNLIKELY(!block))
+        return NULL;
+    return memtrack_allocated_short(block, size, MEMTRACK_FRAME());
 }
 
 MEMTRACK_EXPORT void free(void *block)
 {
-    if (MEMTRACK_LIKELY(block == NULL || memtrack_freeing(block, MEMTRACK_FRAME())))
+    if (MEMTRACK_LIKELY(memtrack_freeing_short(block, MEMTRACK_FRAME())))
         memtrack_next.free(block);
 }
 
@@ -33,7 +34,7 @@ MEMTRACK_EXPORT void free(void *block)
 static __attribute__((noinline)) void *record(void *block, uint64_t size, const uintptr_t *frame)
 {
     if (block && !memtrack_is_early(block))
-        memtrack_allocated(block, size, frame);
+        memtrack_allocated_long(block, size, frame);
     return block;
 }
 
@@ -96,7 +97,7 @@ static __attribute__((noinline)) void *reallocate(void *block, size_t size, cons
             put_back(block, found, frame);
     }
     if (fresh)
-        memtrack_allocated(fresh, size, frame);
+        memtrack_allocated_long(fresh, size, frame);
     return fresh;
 }
 

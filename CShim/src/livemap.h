@@ -68,6 +68,16 @@ MEMTRACK_INLINE void memtrack_livemap_prefetch(uintptr_t address)
     __builtin_prefetch(chunk + (offset >> 5), 1);
 }
 
+MEMTRACK_INLINE uint32_t memtrack_livemap_small(uint64_t size, uint32_t cell, uint32_t half)
+{
+    return cell << 8 | (uint32_t)size << 2 | half << 1;
+}
+
+MEMTRACK_INLINE uint64_t memtrack_livemap_large(uint64_t size, uint32_t cell, uint32_t half)
+{
+    return size << 26 | (uint64_t)cell << 2 | half << 1 | 1;
+}
+
 /* Enters a block; false where there is no memory for the entry. */
 MEMTRACK_INLINE bool memtrack_livemap_put(uintptr_t address, uint64_t size, uint32_t cell)
 {
@@ -86,11 +96,11 @@ MEMTRACK_INLINE bool memtrack_livemap_put(uintptr_t address, uint64_t size, uint
     uint32_t *slot = chunk + place.slot;
     uint32_t half = place.half;
     if (size < MEMTRACK_SMALL_LIMIT) {
-        MEMTRACK_STORE(slot, cell << 8 | (uint32_t)size << 2 | half << 1);
+        MEMTRACK_STORE(slot, memtrack_livemap_small(size, cell, half));
         return true;
     }
     uint64_t kept = size < MEMTRACK_LARGE_SIZE ? size : MEMTRACK_LARGE_SIZE;
-    uint64_t word = kept << 26 | (uint64_t)cell << 2 | half << 1 | 1;
+    uint64_t word = memtrack_livemap_large(kept, cell, half);
     __builtin_memcpy(slot, &word, 8); /* may cross a cache line; owned by this block alone */
     if (MEMTRACK_UNLIKELY(size >= MEMTRACK_LARGE_SIZE))
         __builtin_memcpy(slot + 2, &size, 8);

@@ -57,21 +57,21 @@ static struct memtrack_memo_entry *make(struct memtrack_memo *memo, uint64_t key
                                         uint32_t stack, struct memtrack_memo_words words, uint32_t first)
 {
     uint32_t length = words.count - first;
-    uint32_t count = (length + MEMTRACK_MEMO_GROUP - 1) & ~(MEMTRACK_MEMO_GROUP - 1);
+    uint32_t groups = (length + MEMTRACK_MEMO_GROUP - 1) / MEMTRACK_MEMO_GROUP;
     uint32_t at = memo->used;
     struct memtrack_memo_entry *entry = (struct memtrack_memo_entry *)(void *)(memo->arena + at);
     *entry = (struct memtrack_memo_entry){
-        .key1 = key1, .key2 = key2, .stack = stack, .length = (uint16_t)length, .count = (uint16_t)count};
-    uint64_t *entry_words = (uint64_t *)(void *)(entry + 1);
-    uint16_t *offsets = (uint16_t *)(void *)(entry_words + count);
-    for (uint32_t i = 0; i < count; i++) {
+        .key1 = key1, .key2 = key2, .stack = stack, .length = (uint16_t)length, .groups = (uint16_t)groups};
+    for (uint32_t i = 0; i < MEMTRACK_MEMO_WAYS; i++)
+        entry->ways[i].size_class = MEMTRACK_CLASSES;
+    for (uint32_t i = 0; i < groups * MEMTRACK_MEMO_GROUP; i++) {
         uint32_t from = first + (i < length ? i : length - 1);
-        entry_words[i] = words.word[from];
-        offsets[i] = offset_of(words, from, slot);
+        entry->group[i / MEMTRACK_MEMO_GROUP].word[i % MEMTRACK_MEMO_GROUP] = words.word[from];
+        entry->group[i / MEMTRACK_MEMO_GROUP].offset[i % MEMTRACK_MEMO_GROUP] = offset_of(words, from, slot);
     }
     uint32_t *head = &memo->heads[memtrack_memo_hash(key1, key2) & memo->mask];
     entry->next = *head;
-    memo->used = at + ((uint32_t)(sizeof(*entry) + count * 10u + 7u) & ~7u);
+    memo->used = at + (uint32_t)(sizeof(*entry) + groups * sizeof(entry->group[0]));
     MEMTRACK_SIGNAL_FENCE();
     *head = at;
     return entry;
@@ -83,16 +83,15 @@ struct memtrack_memo_entry *memtrack_memo_insert(struct memtrack_memo *memo, uin
     for (uint32_t i = 0; i < words.count; i++)
         if ((words.address[i] - (slot - 8)) / 8 > MEMTRACK_MEMO_REACH)
             return NULL;
-    if (!make_room(memo, (uint32_t)sizeof(struct memtrack_memo_entry) + (words.count + MEMTRACK_MEMO_GROUP) * 10u + 8u))
+    if (!make_room(memo, (uint32_t)(sizeof(struct memtrack_memo_entry) +
+                                    (words.count / MEMTRACK_MEMO_GROUP + 1) * sizeof(struct memtrack_memo_group))))
         return NULL;
     struct memtrack_memo_entry *entry = memtrack_memo_lookup(memo, address, slot);
     uint32_t word = 0; /* of `words`: compared so far */
     while (entry) {
-        const uint64_t *entry_words = memtrack_memo_entry_words(entry);
-        const uint16_t *offsets = (const uint16_t *)(const void *)(entry_words + entry->count);
         uint32_t i = 0;
-        while (i < entry->length && word < words.count && offsets[i] == offset_of(words, word, slot) &&
-               entry_words[i] == words.word[word]) {
+        while (i < entry->length && word < words.count && memtrack_memo_offset(entry, i) == offset_of(words, word, slot) &&
+               memtrack_memo_word(entry, i) == words.word[word]) {
             i++;
             word++;
         }
@@ -100,7 +99,8 @@ struct memtrack_memo_entry *memtrack_memo_insert(struct memtrack_memo *memo, uin
             entry->stack = stack;
             return entry;
         }
-        if (i == entry->length || word == words.count || offsets[i] != offset_of(words, word, slot))
+        if (i == entry->length || word == words.count ||
+            memtrack_memo_offset(entry, i) != offset_of(words, word, slot))
             break; /* another kind of walk read other words: it gets a base of its own, in front of this one */
         uint64_t key2 = memtrack_memo_alternative(memo, entry, i);
         uint64_t key1 = words.word[word++];

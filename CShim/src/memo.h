@@ -12,9 +12,8 @@
  * share a call site and a depth, as in a recursive parser, finding the right one compares each word once.
  *
  * Both kinds are in one hash table with chains, in an arena that only grows; a full arena is replaced by an empty one
- * of twice the size up to MEMTRACK_MEMO_MOST, then emptied once in MEMTRACK_MEMO_PATIENCE misses: it is a cache. Entries are packed: header, `count` words, `count`
- * 16-bit offsets; `count` is a multiple of MEMTRACK_MEMO_GROUP, so that the comparison branches once a group (about 6
- * instructions a word instead of 8). Owned by one thread; signal handlers never get here (they find the thread BUSY).
+ * of twice the size up to MEMTRACK_MEMO_MOST, then emptied once in MEMTRACK_MEMO_PATIENCE misses: it is a cache. Words and their places stand in groups of
+ * MEMTRACK_MEMO_GROUP, filled up at the end, so that a comparison costs five instructions a word. Owned by one thread; signal handlers never get here (they find the thread BUSY).
  */
 #ifndef MEMTRACK_MEMO_H
 #define MEMTRACK_MEMO_H
@@ -32,21 +31,26 @@
 #define MEMTRACK_MEMO_WORDS 512u
 #define MEMTRACK_MEMO_REACH 65535u /* words: a slot further up cannot be memoised */
 
+struct memtrack_memo_group {
+    uint64_t word[MEMTRACK_MEMO_GROUP];
+    uint16_t offset[MEMTRACK_MEMO_GROUP]; /* in words from the hook's saved rbp */
+};
+
 struct memtrack_memo_entry {
     uint64_t key1;   /* base: return address of the hook; alternative: the word that differs */
     uint64_t key2;   /* base: where the return address stands; alternative: entry << 17 | word << 1 | 1 */
     uint32_t next;   /* offset in the arena of an older entry of the same bucket, 0 none */
     uint32_t stack;  /* node */
     uint16_t length; /* words */
-    uint16_t count;  /* words to compare: length, padded to whole groups with copies of the last */
+    uint16_t groups; /* groups to compare: the last one is filled up with copies of the last word */
     uint32_t next_way; /* the way to replace next */
     /* Cells of this stack by size class, and their counters in the thread's bank. */
     struct memtrack_memo_way {
-        struct memtrack_counters *counters; /* NULL: not in use */
-        uint32_t size_class;
+        struct memtrack_counters *counters;
+        uint32_t size_class; /* MEMTRACK_CLASSES: not in use */
         uint32_t cell;
     } ways[MEMTRACK_MEMO_WAYS];
-    /* uint64_t words[count]; uint16_t offsets[count], in words from the hook's saved rbp */
+    struct memtrack_memo_group group[];
 };
 
 struct memtrack_memo {
@@ -70,9 +74,14 @@ void memtrack_memo_clear(struct memtrack_memo *memo);
 struct memtrack_memo_entry *memtrack_memo_insert(struct memtrack_memo *memo, uint64_t address, uintptr_t slot,
                                                  uint32_t stack, struct memtrack_memo_words words);
 
-MEMTRACK_INLINE const uint64_t *memtrack_memo_entry_words(const struct memtrack_memo_entry *entry)
+MEMTRACK_INLINE uint64_t memtrack_memo_word(const struct memtrack_memo_entry *entry, uint32_t i)
 {
-    return (const uint64_t *)(const void *)(entry + 1);
+    return entry->group[i / MEMTRACK_MEMO_GROUP].word[i % MEMTRACK_MEMO_GROUP];
+}
+
+MEMTRACK_INLINE uint16_t memtrack_memo_offset(const struct memtrack_memo_entry *entry, uint32_t i)
+{
+    return entry->group[i / MEMTRACK_MEMO_GROUP].offset[i % MEMTRACK_MEMO_GROUP];
 }
 
 MEMTRACK_INLINE uint64_t memtrack_memo_alternative(const struct memtrack_memo *memo,
@@ -87,49 +96,79 @@ MEMTRACK_INLINE uint32_t memtrack_memo_hash(uint64_t key1, uint64_t key2)
     return (uint32_t)(h >> 40);
 }
 
+/* The newest entry of the bucket of two keys, theirs or not; NULL if there is none. */
+MEMTRACK_INLINE struct memtrack_memo_entry *memtrack_memo_first(const struct memtrack_memo *memo, uint64_t key1,
+                                                                uint64_t key2)
+{
+    uint32_t at = memo->heads[memtrack_memo_hash(key1, key2) & memo->mask];
+    return at ? (struct memtrack_memo_entry *)(void *)(memo->arena + at) : NULL;
+}
+
 MEMTRACK_INLINE struct memtrack_memo_entry *memtrack_memo_lookup(const struct memtrack_memo *memo, uint64_t key1,
                                                                  uint64_t key2)
 {
-    uint32_t at = memo->heads[memtrack_memo_hash(key1, key2) & memo->mask];
-    for (uint32_t tries = 0; at && tries < MEMTRACK_MEMO_TRIES; tries++) {
-        struct memtrack_memo_entry *entry = (struct memtrack_memo_entry *)(void *)(memo->arena + at);
+    struct memtrack_memo_entry *entry = memtrack_memo_first(memo, key1, key2);
+    for (uint32_t tries = 0; entry && tries < MEMTRACK_MEMO_TRIES; tries++) {
         if (MEMTRACK_LIKELY(entry->key1 == key1 && entry->key2 == key2))
             return entry;
-        at = entry->next;
+        entry = entry->next ? (struct memtrack_memo_entry *)(void *)(memo->arena + entry->next) : NULL;
     }
     return NULL;
+}
+
+/* The first group from `group` on that differs from the present stack; the end of the entry's groups if none does.
+ * `stack` is where the hook saved rbp. */
+MEMTRACK_INLINE const struct memtrack_memo_group *memtrack_memo_compare(const struct memtrack_memo_group *group,
+                                                                        const struct memtrack_memo_group *end,
+                                                                        const uint64_t *stack)
+{
+    for (; MEMTRACK_LIKELY(group != end); group++)
+        if (MEMTRACK_UNLIKELY(stack[group->offset[0]] != group->word[0]) ||
+            MEMTRACK_UNLIKELY(stack[group->offset[1]] != group->word[1]) ||
+            MEMTRACK_UNLIKELY(stack[group->offset[2]] != group->word[2]) ||
+            MEMTRACK_UNLIKELY(stack[group->offset[3]] != group->word[3]))
+            break;
+    return group;
+}
+
+/* The entry of the present stack, given one that is the same before `group`; NULL if there is none. */
+MEMTRACK_INLINE struct memtrack_memo_entry *memtrack_memo_follow(const struct memtrack_memo *memo,
+                                                                 struct memtrack_memo_entry *entry,
+                                                                 const struct memtrack_memo_group *group,
+                                                                 const uint64_t *stack)
+{
+    for (;;) {
+        group = memtrack_memo_compare(group, entry->group + entry->groups, stack);
+        if (group == entry->group + entry->groups)
+            return entry;
+        uint32_t i = 0;
+        while (stack[group->offset[i]] == group->word[i])
+            i++;
+        uint64_t word = stack[group->offset[i]];
+        i += (uint32_t)(group - entry->group) * MEMTRACK_MEMO_GROUP;
+        entry = memtrack_memo_lookup(memo, word, memtrack_memo_alternative(memo, entry, i));
+        if (!entry)
+            return NULL;
+        group = entry->group;
+    }
 }
 
 /* The entry of the present stack of a hook whose return address stands at `slot`; NULL if there is none. */
 MEMTRACK_INLINE struct memtrack_memo_entry *memtrack_memo_find(const struct memtrack_memo *memo, uint64_t address,
                                                                uintptr_t slot)
 {
-    const uint64_t *stack = (const uint64_t *)(slot - 8);
     struct memtrack_memo_entry *entry = memtrack_memo_lookup(memo, address, slot);
-    while (MEMTRACK_LIKELY(entry != NULL)) {
-        const uint64_t *words = memtrack_memo_entry_words(entry);
-        uint32_t count = entry->count;
-        const uint16_t *offsets = (const uint16_t *)(const void *)(words + count);
-        uint32_t i = 0;
-        for (; i < count; i += MEMTRACK_MEMO_GROUP)
-            if (MEMTRACK_UNLIKELY((stack[offsets[i]] ^ words[i]) | (stack[offsets[i + 1]] ^ words[i + 1]) |
-                                  (stack[offsets[i + 2]] ^ words[i + 2]) | (stack[offsets[i + 3]] ^ words[i + 3])))
-                break;
-        if (MEMTRACK_LIKELY(i >= count))
-            return entry;
-        while (stack[offsets[i]] == words[i])
-            i++;
-        entry = memtrack_memo_lookup(memo, stack[offsets[i]], memtrack_memo_alternative(memo, entry, i));
-    }
-    return NULL;
+    return entry ? memtrack_memo_follow(memo, entry, entry->group, (const uint64_t *)(slot - 8)) : NULL;
 }
 
 /* The way of the entry's stack for a size class; NULL if there is none yet. */
 MEMTRACK_INLINE const struct memtrack_memo_way *memtrack_memo_way(const struct memtrack_memo_entry *entry,
                                                                   uint32_t size_class)
 {
-    for (uint32_t i = 0; i < MEMTRACK_MEMO_WAYS; i++)
-        if (entry->ways[i].size_class == size_class && entry->ways[i].counters)
+    if (MEMTRACK_LIKELY(entry->ways[0].size_class == size_class))
+        return &entry->ways[0];
+    for (uint32_t i = 1; i < MEMTRACK_MEMO_WAYS; i++)
+        if (entry->ways[i].size_class == size_class)
             return &entry->ways[i];
     return NULL;
 }

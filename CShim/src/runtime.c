@@ -15,7 +15,7 @@
 #define MEMTRACK_LEAST_SPACE (UINT64_C(128) << 20)
 
 static struct memtrack_page no_page = {.epoch = 0};
-static struct memtrack_thread no_thread = {.ready = ~UINT64_C(0), .epoch = ~UINT64_C(0)};
+static struct memtrack_thread no_thread = {.ready = ~UINT64_C(1), .epoch = ~UINT64_C(1)};
 
 struct memtrack_runtime memtrack_rt = {.page = &no_page, .stopped = 1};
 __thread struct memtrack_thread *memtrack_self __attribute__((tls_model("initial-exec"))) = &no_thread;
@@ -87,6 +87,7 @@ void memtrack_boot(void)
         return;
     memtrack_rt.pid = memtrack_rt.region->pid;
     memtrack_rt.region->livemap_root = (uint64_t)(uintptr_t)memtrack_livemap_root;
+    memtrack_rt.never_ready = memtrack_rt.special || memtrack_rt.pid_check ? MEMTRACK_EPOCH_NEVER : 0;
     memtrack_rt.page = page;
     MEMTRACK_STORE_RELEASE(&memtrack_rt.stopped, 0u);
 }
@@ -105,7 +106,7 @@ static bool repair_after_fork(struct memtrack_thread *self)
         return false;
     }
     uint64_t parent_pages = memtrack_rt.region_pages;
-    bool interrupted = self != &no_thread && self->ready == MEMTRACK_READY_BUSY;
+    bool interrupted = self != &no_thread && memtrack_is_busy(self);
     uint32_t cell_base = parent->cell_next;
     uint32_t generation = parent->module_generation;
     memtrack_self = &no_thread;
@@ -153,10 +154,11 @@ static bool on_signal_stack(void)
  * where a handler's would be, or something else stands by now where its return address was. */
 static bool is_abandoned(struct memtrack_thread *thread, const uintptr_t *frame)
 {
-    if ((uintptr_t)frame >= thread->stack_top || !memtrack_on_own_stack(thread, thread->guard))
+    uintptr_t guard = thread->ready & ~(uint64_t)MEMTRACK_READY_BUSY;
+    if ((uintptr_t)frame >= thread->stack_top || !memtrack_on_own_stack(thread, guard))
         return false;
-    return ((uintptr_t)frame >= thread->guard && !on_signal_stack()) ||
-           ((const uintptr_t *)thread->guard)[1] != thread->guard_return;
+    return ((uintptr_t)frame >= guard && !on_signal_stack()) ||
+           (thread->guard_return && ((const uintptr_t *)guard)[1] != thread->guard_return);
 }
 
 /* Everything that is not the plain case. NULL: count without a bank, or (if stopped) not at all. */
@@ -174,7 +176,7 @@ MEMTRACK_COLD struct memtrack_thread *memtrack_enter_slow(const uintptr_t *frame
         thread = memtrack_thread_acquire(frame);
         return thread;
     }
-    bool abandoned = thread->ready == MEMTRACK_READY_BUSY;
+    bool abandoned = memtrack_is_busy(thread);
     if (abandoned && !is_abandoned(thread, frame))
         return NULL;
     if (abandoned && !thread->epoch) {
@@ -183,15 +185,10 @@ MEMTRACK_COLD struct memtrack_thread *memtrack_enter_slow(const uintptr_t *frame
     }
     uint64_t epoch = memtrack_epoch_for_threads();
     if (abandoned || thread->epoch != epoch) {
-        /* Busy now, and in our name: a signal handler must not fill the memo that is being emptied. Twice, as a handler
-         * that comes in between leaves its own frame there. */
-        for (int i = 0; i < 2; i++) {
-            thread->guard = (uintptr_t)frame;
-            thread->guard_return = frame[1];
-            MEMTRACK_SIGNAL_FENCE();
-            thread->ready = MEMTRACK_READY_BUSY;
-            MEMTRACK_SIGNAL_FENCE();
-        }
+        /* Busy now, and in our name: a signal handler must not fill the memo that is being emptied. */
+        thread->guard_return = 0;
+        MEMTRACK_SIGNAL_FENCE();
+        memtrack_set_busy(thread, frame);
         memtrack_memo_clear(thread->memo);
         memtrack_walk_forget(thread);
         thread->epoch = epoch;
@@ -201,7 +198,7 @@ MEMTRACK_COLD struct memtrack_thread *memtrack_enter_slow(const uintptr_t *frame
 
 bool memtrack_enter_is_reentrant(void)
 {
-    return memtrack_self->ready == MEMTRACK_READY_BUSY;
+    return memtrack_is_busy(memtrack_self);
 }
 
 MEMTRACK_COLD void memtrack_flush(struct memtrack_thread *thread)
@@ -228,5 +225,5 @@ void memtrack_modules_changed(void)
     if (MEMTRACK_LOAD(&memtrack_rt.stopped) || !memtrack_rt.region || is_forked_child())
         return; /* a forked child's repair raises the generation, and the region is still its parent's */
     MEMTRACK_ADD(&memtrack_rt.region->module_generation, 1);
-    __atomic_fetch_add(&memtrack_rt.page->epoch, UINT64_C(2), __ATOMIC_RELEASE);
+    __atomic_fetch_add(&memtrack_rt.page->epoch, (uint64_t)MEMTRACK_EPOCH_STEP, __ATOMIC_RELEASE);
 }

@@ -4,11 +4,11 @@
  *
  *   memtrack_rt     one per process: configuration, the mapped region, the intern tables. Plain memory,
  *                   so a forked child starts with its parent's values (and repairs them, see fork.c).
- *   memtrack_page   one page with MADV_WIPEONFORK. Its epoch is even and at least 2 while all is well, and
+ *   memtrack_page   one page with MADV_WIPEONFORK. Its epoch is a multiple of 4 while all is well, and
  *                   reads 0 in a forked child: that is how the child finds out, at its next allocation.
- *                   dlclose raises the epoch by 2, so that every thread drops its memo.
+ *                   dlclose raises the epoch by MEMTRACK_EPOCH_STEP, so that every thread drops its memo.
  *   memtrack_thread one per bank, owned by one thread at a time, never freed. memtrack_self names it.
- *                   `ready` equals the page's epoch between hooks and is 1 inside a hook; so one compare tells
+ *                   `ready` equals the page's epoch between hooks and is odd inside a hook; so one compare tells
  *                   apart: normal / re-entered from a signal handler / forked / modules changed / new thread.
  *
  * RULES. Nothing here allocates from the heap, locks, enters the loader or calls stdio. The exceptions
@@ -25,8 +25,10 @@
 #define MEMTRACK_DEFAULT_DEPTH 64u
 #define MEMTRACK_MAX_COUNTER_INDEX (MEMTRACK_BANK_DIRECTORIES * MEMTRACK_CHUNKS_PER_DIRECTORY * \
                                     MEMTRACK_COUNTERS_PER_CHUNK)
-#define MEMTRACK_READY_BUSY 1u    /* memtrack_thread.ready: inside a hook */
-#define MEMTRACK_EPOCH_FIRST 2u
+#define MEMTRACK_EPOCH_STEP 4u
+#define MEMTRACK_EPOCH_FIRST MEMTRACK_EPOCH_STEP
+#define MEMTRACK_EPOCH_NEVER 2u  /* in memtrack_thread.epoch: no hook takes the short way */
+#define MEMTRACK_READY_BUSY 1u   /* in memtrack_thread.ready: inside a hook; the other bits are its frame's address */
 
 struct memtrack_page {
     uint64_t epoch;
@@ -39,8 +41,7 @@ struct memtrack_walk; /* stacks.h */
 struct memtrack_thread {
     uint64_t ready;       /* see above */
     uint64_t epoch;       /* the page's epoch that `ready` returns to; 0: the thread is not set up yet */
-    uintptr_t guard;      /* frame of the hook that is running, or of the last one */
-    uintptr_t guard_return; /* its return address */
+    uintptr_t guard_return; /* return address of the hook that is running; 0 between hooks, and at either end of one */
     uintptr_t last_block; /* the newest block of this thread, for the temporary count */
     int64_t delta;        /* change of the live total since the last flush */
     int64_t headroom;     /* delta above which a free starts to come down from a new peak */
@@ -67,6 +68,7 @@ struct memtrack_runtime {
     uint32_t unwinder;               /* enum memtrack_unwinder */
     uint32_t allocator_unit_shift;   /* live map: 5 for glibc (32 bytes), 4 otherwise */
     uint32_t special;                /* stacks are not taken by memo and rules alone: depth 1, libunwind, verification */
+    uint32_t never_ready;            /* MEMTRACK_EPOCH_NEVER where each call must go the long way: special, pid_check */
     uint32_t verify_stacks;
     uint32_t follow_children;
     uint32_t pid;
@@ -126,10 +128,24 @@ void memtrack_intern_after_fork(void);
 uint16_t memtrack_module_index(const struct memtrack_object *object);
 void memtrack_modules_after_fork(void);
 
-/* What `ready` is between hooks. With pid_check it never equals the page's epoch: every call looks at the pid. */
+/* What `ready` is between hooks. It may never equal the page's epoch: with pid_check, every call looks at the pid. */
 static inline uint64_t memtrack_epoch_for_threads(void)
 {
-    return MEMTRACK_LOAD_ACQUIRE(&memtrack_rt.page->epoch) | memtrack_rt.pid_check;
+    return MEMTRACK_LOAD_ACQUIRE(&memtrack_rt.page->epoch) | memtrack_rt.never_ready;
+}
+
+static inline bool memtrack_is_busy(const struct memtrack_thread *thread)
+{
+    return thread->ready & MEMTRACK_READY_BUSY;
+}
+
+/* Marks the thread as being inside the hook of this frame: one store does, so that a handler finds all or nothing. */
+static inline void memtrack_set_busy(struct memtrack_thread *thread, const uintptr_t *frame)
+{
+    thread->ready = (uintptr_t)frame | MEMTRACK_READY_BUSY;
+    MEMTRACK_SIGNAL_FENCE();
+    thread->guard_return = frame[1];
+    MEMTRACK_SIGNAL_FENCE();
 }
 
 static inline uint32_t memtrack_builtin_cell(enum memtrack_cell_kind kind, uint64_t size)

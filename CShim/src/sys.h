@@ -18,6 +18,8 @@
 /* Out of line, and with a stack aligned by itself: hand-written and generated code that calls malloc on a misaligned
  * stack gets away with it under most allocators, and what follows uses aligned vector stores. */
 #define MEMTRACK_COLD __attribute__((cold, noinline, force_align_arg_pointer))
+/* The same for what is called often enough to be worth its place in the cache. */
+#define MEMTRACK_LONG __attribute__((noinline, force_align_arg_pointer))
 #define MEMTRACK_INLINE static inline __attribute__((always_inline))
 
 #if !defined(__x86_64__)
@@ -69,6 +71,10 @@ static inline uint64_t memtrack_clock_ns(clockid_t clock)
 #define MEMTRACK_LOAD_ACQUIRE(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
 #define MEMTRACK_STORE_RELEASE(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
 #define MEMTRACK_ADD(p, v) __atomic_fetch_add((p), (v), __ATOMIC_RELAXED)
+
+/* Adds to a 64-bit word that this thread alone writes and others read: one instruction, which a signal handler cannot
+ * split, and no lock prefix. In program order with other such additions (TSO). */
+#define MEMTRACK_BUMP(p, v) __asm__ volatile("addq %1, %0" : "+m"(*(p)) : "er"((uint64_t)(v)) : "cc")
 
 /* Keeps the compiler from moving memory accesses across: order against our own signal handlers. */
 #define MEMTRACK_SIGNAL_FENCE() __atomic_signal_fence(__ATOMIC_SEQ_CST)

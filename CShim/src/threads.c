@@ -69,10 +69,9 @@ static void thread_adopt(struct memtrack_thread *thread, uint32_t index, struct 
     thread->stack_top = memtrack_stack_top((uintptr_t)frame);
     thread->stack_low = thread->stack_top;
     thread->stack_hole = 0;
-    thread->guard = (uintptr_t)frame;
-    thread->guard_return = frame[1];
-    thread->ready = MEMTRACK_READY_BUSY;
+    thread->guard_return = 0;
     MEMTRACK_SIGNAL_FENCE();
+    memtrack_set_busy(thread, frame);
     memtrack_self = thread;
     MEMTRACK_SIGNAL_FENCE();
     uint32_t seen = MEMTRACK_ADD(&memtrack_rt.threads_seen, 1) + 1;
