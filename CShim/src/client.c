@@ -56,7 +56,8 @@ static void copy_label(char to[48], const char *from)
 static struct memtrack_header *own_region(void)
 {
     const uintptr_t *frame = MEMTRACK_FRAME();
-    struct memtrack_thread *thread = memtrack_enter(frame);
+    uint64_t mark;
+    struct memtrack_thread *thread = memtrack_enter(frame, &mark);
     if (thread)
         memtrack_leave(thread);
     return memtrack_rt.stopped ? NULL : memtrack_rt.region;

@@ -119,7 +119,8 @@ static void finish_allocation(struct memtrack_thread *thread, const void *block,
 
 MEMTRACK_LONG void *memtrack_allocated_long(void *block, uint64_t size, const uintptr_t *frame)
 {
-    struct memtrack_thread *thread = memtrack_enter(frame);
+    uint64_t mark;
+    struct memtrack_thread *thread = memtrack_enter(frame, &mark);
     if (MEMTRACK_UNLIKELY(!thread)) {
         memtrack_allocated_shared((uintptr_t)block, size);
         return block;
@@ -172,7 +173,8 @@ static bool finish_free(struct memtrack_thread *thread, const void *block, struc
 
 MEMTRACK_LONG bool memtrack_freeing(const void *block, const uintptr_t *frame)
 {
-    struct memtrack_thread *thread = memtrack_enter(frame);
+    uint64_t mark;
+    struct memtrack_thread *thread = memtrack_enter(frame, &mark);
     if (MEMTRACK_UNLIKELY(!thread))
         return memtrack_free_shared((uintptr_t)block);
     return finish_free(thread, block, memtrack_livemap_take((uintptr_t)block));

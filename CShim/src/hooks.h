@@ -20,22 +20,21 @@ struct memtrack_block memtrack_realloc_take_shared(uintptr_t address);
 void memtrack_uncounted(uint64_t size);
 void memtrack_uncounted_free(struct memtrack_block block);
 
-MEMTRACK_INLINE struct memtrack_thread *memtrack_enter(const uintptr_t *frame)
+/* `frame` is the hook's; `mark` a word in the frame of the function that works on, until it leaves. */
+MEMTRACK_INLINE struct memtrack_thread *memtrack_enter(const uintptr_t *frame, uint64_t *mark)
 {
     struct memtrack_thread *thread = memtrack_self;
     if (MEMTRACK_UNLIKELY(thread->ready != MEMTRACK_LOAD(&memtrack_rt.page->epoch))) {
-        thread = memtrack_enter_slow(frame);
+        thread = memtrack_enter_slow(frame, mark);
         if (!thread)
             return NULL;
     }
-    memtrack_set_busy(thread, frame);
+    memtrack_set_busy(thread, mark);
     return thread;
 }
 
 MEMTRACK_INLINE void memtrack_leave(struct memtrack_thread *thread)
 {
-    MEMTRACK_SIGNAL_FENCE();
-    thread->guard_return = 0;
     MEMTRACK_SIGNAL_FENCE();
     thread->ready = thread->epoch;
 }

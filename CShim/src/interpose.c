@@ -46,7 +46,8 @@ MEMTRACK_EXPORT void *calloc(size_t count, size_t size)
 
 static struct memtrack_block take_for_realloc(void *block, const uintptr_t *frame)
 {
-    struct memtrack_thread *thread = memtrack_enter(frame);
+    uint64_t mark;
+    struct memtrack_thread *thread = memtrack_enter(frame, &mark);
     if (!thread)
         return memtrack_realloc_take_shared((uintptr_t)block);
     struct memtrack_block found = memtrack_livemap_take((uintptr_t)block);
@@ -56,7 +57,8 @@ static struct memtrack_block take_for_realloc(void *block, const uintptr_t *fram
 
 static void put_back(void *block, struct memtrack_block found, const uintptr_t *frame)
 {
-    struct memtrack_thread *thread = memtrack_enter(frame);
+    uint64_t mark;
+    struct memtrack_thread *thread = memtrack_enter(frame, &mark);
     memtrack_livemap_put((uintptr_t)block, found.size, found.cell); /* its table exists: it cannot fail */
     if (thread)
         memtrack_leave(thread);
@@ -64,7 +66,8 @@ static void put_back(void *block, struct memtrack_block found, const uintptr_t *
 
 static void count_realloc_free(struct memtrack_block found, const uintptr_t *frame)
 {
-    struct memtrack_thread *thread = memtrack_enter(frame);
+    uint64_t mark;
+    struct memtrack_thread *thread = memtrack_enter(frame, &mark);
     if (!thread) {
         memtrack_uncounted_free(found);
         return;

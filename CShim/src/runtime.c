@@ -8,7 +8,6 @@
 #include "counters.h"
 #include "next.h"
 
-#include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 
@@ -143,26 +142,8 @@ static bool is_forked_child(void)
     return memtrack_rt.pid_check && (uint32_t)memtrack_sys3(SYS_getpid, 0, 0, 0) != memtrack_rt.pid && !has_cookie();
 }
 
-/* Is this a handler on an alternate signal stack? That may be a part of the thread's own stack. */
-static bool on_signal_stack(void)
-{
-    stack_t now;
-    return memtrack_sys3(SYS_sigaltstack, NULL, &now, 0) == 0 && now.ss_flags & SS_ONSTACK;
-}
-
-/* A hook is BUSY that can no longer be running, because a handler left it by longjmp: our frame is not below its frame,
- * where a handler's would be, or something else stands by now where its return address was. */
-static bool is_abandoned(struct memtrack_thread *thread, const uintptr_t *frame)
-{
-    uintptr_t guard = thread->ready & ~(uint64_t)MEMTRACK_READY_BUSY;
-    if ((uintptr_t)frame >= thread->stack_top || !memtrack_on_own_stack(thread, guard))
-        return false;
-    return ((uintptr_t)frame >= guard && !on_signal_stack()) ||
-           (thread->guard_return && ((const uintptr_t *)guard)[1] != thread->guard_return);
-}
-
 /* Everything that is not the plain case. NULL: count without a bank, or (if stopped) not at all. */
-MEMTRACK_COLD struct memtrack_thread *memtrack_enter_slow(const uintptr_t *frame)
+MEMTRACK_COLD struct memtrack_thread *memtrack_enter_slow(const uintptr_t *frame, uint64_t *mark)
 {
     if (MEMTRACK_LOAD_ACQUIRE(&memtrack_rt.stopped))
         return NULL;
@@ -173,22 +154,20 @@ MEMTRACK_COLD struct memtrack_thread *memtrack_enter_slow(const uintptr_t *frame
         thread = &no_thread;
     }
     if (thread == &no_thread) {
-        thread = memtrack_thread_acquire(frame);
+        thread = memtrack_thread_acquire(mark);
         return thread;
     }
     bool abandoned = memtrack_is_busy(thread);
-    if (abandoned && !is_abandoned(thread, frame))
+    if (abandoned && !memtrack_hook_is_abandoned(thread, frame))
         return NULL;
     if (abandoned && !thread->epoch) {
         memtrack_self = &no_thread; /* left while it was being set up: the bank is found again by its owner's id */
-        return memtrack_thread_acquire(frame);
+        return memtrack_thread_acquire(mark);
     }
     uint64_t epoch = memtrack_epoch_for_threads();
     if (abandoned || thread->epoch != epoch) {
         /* Busy now, and in our name: a signal handler must not fill the memo that is being emptied. */
-        thread->guard_return = 0;
-        MEMTRACK_SIGNAL_FENCE();
-        memtrack_set_busy(thread, frame);
+        memtrack_set_busy(thread, mark);
         memtrack_memo_clear(thread->memo);
         memtrack_walk_forget(thread);
         thread->epoch = epoch;

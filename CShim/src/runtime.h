@@ -28,7 +28,8 @@
 #define MEMTRACK_EPOCH_STEP 4u
 #define MEMTRACK_EPOCH_FIRST MEMTRACK_EPOCH_STEP
 #define MEMTRACK_EPOCH_NEVER 2u  /* in memtrack_thread.epoch: no hook takes the short way */
-#define MEMTRACK_READY_BUSY 1u   /* in memtrack_thread.ready: inside a hook; the other bits are its frame's address */
+#define MEMTRACK_READY_BUSY 1u   /* in memtrack_thread.ready: inside a hook; the other bits are the address of its mark */
+#define MEMTRACK_MARK 0x6d74726bu /* what a running hook has in its mark, a word of its own frame */
 
 struct memtrack_page {
     uint64_t epoch;
@@ -41,7 +42,6 @@ struct memtrack_walk; /* stacks.h */
 struct memtrack_thread {
     uint64_t ready;       /* see above */
     uint64_t epoch;       /* the page's epoch that `ready` returns to; 0: the thread is not set up yet */
-    uintptr_t guard_return; /* return address of the hook that is running; 0 between hooks, and at either end of one */
     uintptr_t last_block; /* the newest block of this thread, for the temporary count */
     int64_t delta;        /* change of the live total since the last flush */
     int64_t headroom;     /* delta above which a free starts to come down from a new peak */
@@ -95,10 +95,14 @@ extern __thread struct memtrack_thread *memtrack_self
 
 /* runtime.c */
 void memtrack_boot(void);                             /* once, at the first call of any hook */
-struct memtrack_thread *memtrack_enter_slow(const uintptr_t *frame); /* NULL: handle as re-entrant or uncounted */
+/* NULL: handle as re-entrant or uncounted. For frame and mark see memtrack_enter. */
+struct memtrack_thread *memtrack_enter_slow(const uintptr_t *frame, uint64_t *mark);
 bool memtrack_enter_is_reentrant(void);
 void memtrack_flush(struct memtrack_thread *thread);  /* hand delta to the process totals */
 void memtrack_modules_changed(void);                  /* after dlclose */
+
+/* guard.c: false while the hook that the thread is BUSY with may be running */
+bool memtrack_hook_is_abandoned(struct memtrack_thread *thread, const uintptr_t *frame);
 
 /* region_file.c: creating the region and taking pages from it */
 bool memtrack_region_create(uint32_t origin, uint32_t cell_base, uint64_t parent_created);
@@ -113,7 +117,7 @@ void memtrack_configure(void);
 const char *memtrack_config_value(const char *name);
 
 /* threads.c: banks and their owners */
-struct memtrack_thread *memtrack_thread_acquire(const uintptr_t *frame);
+struct memtrack_thread *memtrack_thread_acquire(uint64_t *mark);
 struct memtrack_counters *memtrack_counters_make(struct memtrack_thread *thread, uint32_t index);
 struct memtrack_counters *memtrack_shared_counters(uint32_t index); /* bank 0 */
 uintptr_t memtrack_stack_top(uintptr_t here);  /* where the thread's stack ends; 0: `here` is not on it */
@@ -139,12 +143,13 @@ static inline bool memtrack_is_busy(const struct memtrack_thread *thread)
     return thread->ready & MEMTRACK_READY_BUSY;
 }
 
-/* Marks the thread as being inside the hook of this frame: one store does, so that a handler finds all or nothing. */
-static inline void memtrack_set_busy(struct memtrack_thread *thread, const uintptr_t *frame)
+/* The thread is inside a hook from now on. One store says so and says where, so that a handler finds all or nothing; the
+ * mark tells a hook that is running from one that a handler left by longjmp, whose frame is something else by now. */
+MEMTRACK_INLINE void memtrack_set_busy(struct memtrack_thread *thread, uint64_t *mark)
 {
-    thread->ready = (uintptr_t)frame | MEMTRACK_READY_BUSY;
+    *(volatile uint64_t *)mark = MEMTRACK_MARK;
     MEMTRACK_SIGNAL_FENCE();
-    thread->guard_return = frame[1];
+    thread->ready = (uintptr_t)mark | MEMTRACK_READY_BUSY;
     MEMTRACK_SIGNAL_FENCE();
 }
 

@@ -44,13 +44,14 @@ MEMTRACK_INLINE uint32_t *memtrack_plain_slot(uintptr_t address, uint64_t size, 
 MEMTRACK_INLINE void *memtrack_allocated_short(void *block, uint64_t size, const uintptr_t *frame)
 {
     struct memtrack_thread *thread = memtrack_self;
+    uint64_t mark;
     uint32_t half = 0;
     if (MEMTRACK_UNLIKELY(thread->ready != MEMTRACK_LOAD(&memtrack_rt.page->epoch))) {
         block = memtrack_allocated_long(block, size, frame);
         MEMTRACK_STAY();
         return block;
     }
-    memtrack_set_busy(thread, frame);
+    memtrack_set_busy(thread, &mark);
     uint32_t *slot = memtrack_plain_slot((uintptr_t)block, size, &half);
     __builtin_prefetch(slot, 1);
     struct memtrack_memo_entry *entry = memtrack_memo_first(thread->memo, frame[1], (uintptr_t)&frame[1]);
@@ -93,6 +94,7 @@ MEMTRACK_INLINE void *memtrack_allocated_short(void *block, uint64_t size, const
 MEMTRACK_INLINE bool memtrack_freeing_short(void *block, const uintptr_t *frame)
 {
     struct memtrack_thread *thread = memtrack_self;
+    uint64_t mark;
     uint32_t half, *slot;
     if (MEMTRACK_UNLIKELY(thread->ready != MEMTRACK_LOAD(&memtrack_rt.page->epoch) ||
                           !(slot = memtrack_plain_slot((uintptr_t)block, UINT64_MAX, &half)))) {
@@ -102,7 +104,7 @@ MEMTRACK_INLINE bool memtrack_freeing_short(void *block, const uintptr_t *frame)
     }
     struct memtrack_block found;
     uint32_t low = MEMTRACK_LOAD(slot);
-    memtrack_set_busy(thread, frame);
+    memtrack_set_busy(thread, &mark);
     if (!(low & 1)) {
         found.cell = low >> 8;
         found.size = (low >> 2) & 63;

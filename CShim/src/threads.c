@@ -61,17 +61,15 @@ uintptr_t memtrack_stack_top(uintptr_t here)
 }
 
 static void thread_adopt(struct memtrack_thread *thread, uint32_t index, struct memtrack_bank *bank, uint32_t tid,
-                         const uintptr_t *frame)
+                         uint64_t *mark)
 {
     /* From here a signal handler finds the thread busy. One that came before may have taken this very bank for
      * the thread; it is done with it. Should one leave us here by longjmp, epoch 0 says so. */
     thread->epoch = 0;
-    thread->stack_top = memtrack_stack_top((uintptr_t)frame);
+    thread->stack_top = memtrack_stack_top((uintptr_t)mark);
     thread->stack_low = thread->stack_top;
     thread->stack_hole = 0;
-    thread->guard_return = 0;
-    MEMTRACK_SIGNAL_FENCE();
-    memtrack_set_busy(thread, frame);
+    memtrack_set_busy(thread, mark);
     memtrack_self = thread;
     MEMTRACK_SIGNAL_FENCE();
     uint32_t seen = MEMTRACK_ADD(&memtrack_rt.threads_seen, 1) + 1;
@@ -98,7 +96,7 @@ static bool owner_is_gone(uint32_t owner, uint32_t self)
            memtrack_sys3(SYS_tgkill, memtrack_rt.pid, owner, 0) == -ESRCH;
 }
 
-static struct memtrack_thread *reclaim(uint32_t tid, const uintptr_t *frame, uint32_t tries)
+static struct memtrack_thread *reclaim(uint32_t tid, uint64_t *mark, uint32_t tries)
 {
     uint32_t count = MEMTRACK_LOAD_ACQUIRE(&memtrack_rt.region->bank_next);
     if (count > MEMTRACK_BANKS)
@@ -114,14 +112,14 @@ static struct memtrack_thread *reclaim(uint32_t tid, const uintptr_t *frame, uin
         if (!owner_is_gone(owner, tid))
             continue;
         if (__atomic_compare_exchange_n(&bank->owner, &owner, tid, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
-            thread_adopt(thread, index, bank, tid, frame);
+            thread_adopt(thread, index, bank, tid, mark);
             return thread;
         }
     }
     return NULL;
 }
 
-static struct memtrack_thread *extend(uint32_t tid, const uintptr_t *frame)
+static struct memtrack_thread *extend(uint32_t tid, uint64_t *mark)
 {
     uint32_t index = MEMTRACK_LOAD(&memtrack_rt.region->bank_next);
     if (index >= MEMTRACK_BANKS)
@@ -143,7 +141,7 @@ static struct memtrack_thread *extend(uint32_t tid, const uintptr_t *frame)
     bank->owner = tid;
     bank->directories[0] = page + 1;
     MEMTRACK_STORE_RELEASE(&bank_directory()[index], page);
-    thread_adopt(thread, index, bank, tid, frame);
+    thread_adopt(thread, index, bank, tid, mark);
     MEMTRACK_STORE_RELEASE(&memtrack_rt.threads[index], thread);
     return thread;
 }
@@ -151,7 +149,7 @@ static struct memtrack_thread *extend(uint32_t tid, const uintptr_t *frame)
 /* A bank for the calling thread; NULL where none is to be had. Then nobody asks again for a while: looking
  * through all owners costs a system call each. Nor does a vfork child get one that runs on a thread without: the kernel
  * knows the bank's owner under another process, and would call it dead when the parent goes on with the bank. */
-struct memtrack_thread *memtrack_thread_acquire(const uintptr_t *frame)
+struct memtrack_thread *memtrack_thread_acquire(uint64_t *mark)
 {
     uint32_t backoff = MEMTRACK_LOAD(&memtrack_rt.acquire_backoff);
     if (backoff) {
@@ -161,11 +159,11 @@ struct memtrack_thread *memtrack_thread_acquire(const uintptr_t *frame)
     if ((uint32_t)memtrack_sys3(SYS_getpid, 0, 0, 0) != memtrack_rt.pid)
         return NULL;
     uint32_t tid = (uint32_t)memtrack_sys3(SYS_gettid, 0, 0, 0);
-    struct memtrack_thread *thread = reclaim(tid, frame, MEMTRACK_RECLAIM_TRIES);
+    struct memtrack_thread *thread = reclaim(tid, mark, MEMTRACK_RECLAIM_TRIES);
     if (!thread)
-        thread = extend(tid, frame);
+        thread = extend(tid, mark);
     if (!thread)
-        thread = reclaim(tid, frame, MEMTRACK_BANKS);
+        thread = reclaim(tid, mark, MEMTRACK_BANKS);
     if (!thread)
         MEMTRACK_STORE(&memtrack_rt.acquire_backoff, MEMTRACK_ACQUIRE_BACKOFF);
     return thread;
