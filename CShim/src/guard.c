@@ -53,5 +53,8 @@ MEMTRACK_COLD bool memtrack_hook_is_abandoned(struct memtrack_thread *thread, co
         return true;
     if (!memtrack_on_own_stack(thread, (uintptr_t)frame) || on_signal_stack())
         return false;
-    return (uintptr_t)frame >= guard || !may_be_in_handler(thread, guard);
+    if ((uintptr_t)frame >= guard)
+        return true;
+    /* libunwind may allocate: a plain call out of a hook */
+    return !memtrack_rt.special && !may_be_in_handler(thread, guard);
 }
