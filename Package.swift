@@ -16,7 +16,8 @@ let package = Package(
         .executable(name: "memtrack", targets: ["memtrack"]),
     ],
     dependencies: [
-        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0")
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
     ],
     targets: [
         // The shim's header only: SwiftPM must not build the shim (see docs/architecture.md).
@@ -36,14 +37,23 @@ let package = Package(
         .target(
             name: "MemtrackProfile", dependencies: ["MemtrackRegion", "MemtrackSymbols"],
             swiftSettings: settings),
+        .systemLibrary(
+            name: "CZlib", path: "Sources/CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .target(
+            name: "MemtrackProfileFile",
+            dependencies: [
+                "MemtrackProfile", "MemtrackRegion", "CZlib",
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+            ],
+            exclude: ["profile.proto"], swiftSettings: settings),
         .target(
             name: "MemtrackReport", dependencies: ["MemtrackProfile", "MemtrackRegion"],
             swiftSettings: settings),
         .target(
             name: "MemtrackSession",
             dependencies: [
-                "MemtrackReport", "MemtrackLaunch", "MemtrackProcfs", "MemtrackProfile", "MemtrackRegion",
-                "MemtrackSymbols",
+                "MemtrackReport", "MemtrackLaunch", "MemtrackProcfs", "MemtrackProfile",
+                "MemtrackProfileFile", "MemtrackRegion", "MemtrackSymbols",
             ],
             swiftSettings: settings),
         .executableTarget(
@@ -67,6 +77,10 @@ let package = Package(
         .testTarget(
             name: "MemtrackProfileTests",
             dependencies: ["MemtrackProfile", "MemtrackRegion", "MemtrackSymbols"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "MemtrackProfileFileTests",
+            dependencies: ["MemtrackProfileFile", "MemtrackProfile", "MemtrackRegion"],
             swiftSettings: settings),
         .testTarget(
             name: "MemtrackReportTests",

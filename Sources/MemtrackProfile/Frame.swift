@@ -66,4 +66,7 @@ public enum BuiltInFrame {
     public static let truncated = Frame(function: "(callers cut off by the depth limit)", kind: .builtIn)
     /// Outermost frame of a stack where the unwinder could not go on.
     public static let incomplete = Frame(function: "(callers unknown)", kind: .builtIn)
+
+    /// All of them: what files name so is no code either.
+    public static let all = [regionFull, signalHandler, inherited, noStack, truncated, incomplete]
 }

@@ -39,6 +39,12 @@ public struct LoadedProfile: Sendable {
 
     public var profile: Profile { summary.profile ?? Profile() }
 
+    /// The program's own file: the first image may have been a script's interpreter, or env.
+    public var mainModule: ProfileModule? {
+        let modules = profile.modules
+        return modules.first { Frame.baseName($0.path) == summary.program } ?? modules.first
+    }
+
     /// Build id of the program's own file, in hexadecimal; empty if unknown.
-    public var buildID: String { profile.modules.first?.buildIDText ?? "" }
+    public var buildID: String { mainModule?.buildIDText ?? "" }
 }

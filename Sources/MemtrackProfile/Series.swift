@@ -35,6 +35,16 @@ public struct CheckpointSummary: Sendable {
     public var elapsed: Double
     public var figures: ProcessFigures?
     public var totals: Counters?
+
+    public init(
+        number: Int, time: WallTime, elapsed: Double, figures: ProcessFigures?, totals: Counters?
+    ) {
+        self.number = number
+        self.time = time
+        self.elapsed = elapsed
+        self.figures = figures
+        self.totals = totals
+    }
 }
 
 /// All checkpoints of a run in short, and the overall figures of each column.
@@ -50,15 +60,19 @@ public struct Series: Sendable {
     public init() {}
 
     public mutating func add(_ checkpoint: Checkpoint) {
-        checkpoints.append(
+        add(
             CheckpointSummary(
                 number: checkpoint.number, time: checkpoint.time, elapsed: checkpoint.elapsed,
                 figures: checkpoint.figures, totals: checkpoint.objects?.totals))
+    }
+
+    public mutating func add(_ checkpoint: CheckpointSummary) {
+        checkpoints.append(checkpoint)
         if let figures = checkpoint.figures {
             rss.add(Int64(clamping: figures.rss), number: checkpoint.number)
             totalRSS.add(Int64(clamping: figures.totalRSS), number: checkpoint.number)
         }
-        if let totals = checkpoint.objects?.totals {
+        if let totals = checkpoint.totals {
             live.add(totals.liveBytes, number: checkpoint.number)
         }
     }

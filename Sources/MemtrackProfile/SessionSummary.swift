@@ -91,6 +91,8 @@ public struct SessionSummary: Sendable {
     public var largestRSS: UInt64?
     public var historyPath: String?
     public var jsonPath: String?
+    /// Of the saved profile.
+    public var profilePath: String?
     /// What else a reader must know: a daemon left behind, objects not counted and why. Plain sentences.
     public var notes: [String] = []
     /// What would make the next report better: symbols to install, say. Plain sentences.
@@ -114,8 +116,9 @@ public struct SessionSummary: Sendable {
     /// A program may set markers for weeks.
     public static let markersKept = 1_000
 
-    public mutating func add(markers new: [RegionMarker]) {
-        markerCount += new.count
+    /// - Parameter earlier: how many more were set and are not kept.
+    public mutating func add(markers new: [RegionMarker], earlier: Int = 0) {
+        markerCount += new.count + earlier
         markers = (markers + new).suffix(Self.markersKept)
     }
 }

@@ -29,7 +29,7 @@ public struct StackInterner {
     }
 
     /// A stack of one built-in frame.
-    mutating func stack(of builtIn: Frame) -> StackID {
+    public mutating func stack(of builtIn: Frame) -> StackID {
         stack(parent: 0, frame: frame(builtIn))
     }
 }

@@ -6,6 +6,8 @@ public struct WrapperMatcher: Sendable {
     private let prefixes: [String]
     private let exceptions: [String]
     private let userPatterns: [TextPattern]
+    /// Whole names that were wrappers where a profile was made.
+    private var adopted: Set<String> = []
     private var memo: [String: Bool] = [:]
 
     /// - Parameter userPatterns: the values of `--alloc-fn`, matched against the whole name as shown.
@@ -30,7 +32,14 @@ public struct WrapperMatcher: Sendable {
         return result
     }
 
+    /// Takes functions for wrappers by their whole names, as a saved profile lists them.
+    public mutating func adopt(_ functions: [String]) {
+        adopted.formUnion(functions)
+        memo = [:]
+    }
+
     private func decide(_ function: String) -> Bool {
+        if adopted.contains(function) { return true }
         let name = FunctionName.qualified(function)
         if names.contains(name) { return true }
         if prefixes.contains(where: { name.hasBytePrefix($0) })

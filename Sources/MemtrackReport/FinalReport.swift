@@ -146,6 +146,7 @@ public enum FinalReport {
         var paths: [(String, String)] = []
         var hints: [String] = []
         if let path = session.historyPath { paths.append(("history", Escape.text(path))) }
+        if let path = session.profilePath { paths.append(("profile", Escape.text(path))) }
         if let path = session.jsonPath { paths.append(("JSON", Escape.text(path))) }
         if session.jsonPath == nil, session.profile != nil {
             hints.append(options.jsonHint)

@@ -23,7 +23,7 @@ public enum HistoryNaming {
         return "\(sanitized(program))_memory_monitor_\(date)_\(time)_pid\(pid)"
     }
 
-    private static func sanitized(_ program: String) -> String {
+    static func sanitized(_ program: String) -> String {
         var result = ""
         for scalar in Frame.baseName(program).unicodeScalars.prefix(64) {
             switch scalar {

@@ -72,6 +72,39 @@ extension Monitor {
         }
     }
 
+    /// A place that cannot be written is better known now than after a week. The history's own directory has been
+    /// looked at.
+    func checkProfile() {
+        guard let naming = options.profileNaming, options.historyDirectory == nil || options.profileIsAskedFor
+        else { return }
+        do throws(SessionError) {
+            try OutputFile.check(naming.path(summary, checkpoint: 1))
+        } catch {
+            complain("warning: \(error); no profile is saved")
+            hasComplainedOfProfile = true
+        }
+    }
+
+    /// - Returns: where it is; nil where it is not.
+    @discardableResult
+    func saveProfile(_ session: SessionSummary, checkpoint: Int) -> String? {
+        guard let naming = options.profileNaming, session.profile != nil else { return nil }
+        let path = naming.path(session, checkpoint: checkpoint)
+        do throws(SessionError) {
+            if !options.profileIsAskedFor, let directory = options.historyDirectory {
+                try OutputFile.makeDirectory(directory)
+            }
+            try SavedProfile.write(LoadedProfile(name: path, summary: session), to: path)
+            return path
+        } catch {
+            // Of the history's directory the user has been told.
+            let isKnown = hasComplainedOfHistory && !options.profileIsAskedFor
+            if !hasComplainedOfProfile && !isKnown { complain("warning: \(error); no profile is saved") }
+            hasComplainedOfProfile = true
+            return nil
+        }
+    }
+
     func noteProblems() {
         guard let collector, let directory else { return }
         if !collector.hasSeenRegions {

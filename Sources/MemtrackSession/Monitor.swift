@@ -4,7 +4,7 @@ public import MemtrackLaunch
 internal import MemtrackProcfs
 public import MemtrackProfile
 public import MemtrackRegion
-internal import MemtrackReport
+public import MemtrackReport
 
 /// Watches a target from its start to its end: checkpoints while it runs, the final report after it.
 public final class Monitor {
@@ -17,6 +17,10 @@ public final class Monitor {
         public var isQuiet = false
         public var historyDirectory: String?
         public var jsonPath: String?
+        /// Where profiles are saved; nil for nowhere.
+        public var profileNaming: ProfileNaming?
+        /// By the user, who has named the place; not as part of the history.
+        public var profileIsAskedFor = false
 
         public init() {}
     }
@@ -42,6 +46,7 @@ public final class Monitor {
     private var endedNanoseconds: UInt64?
     var hasComplainedOfHistory = false
     var hasComplainedOfScreen = false
+    var hasComplainedOfProfile = false
 
     /// Once an image is that old, its functions are named ahead of the next checkpoint.
     private static let warmUpAge: UInt64 = 1_500_000_000
@@ -92,6 +97,7 @@ public final class Monitor {
             self?.attend()
         }
         checkHistory()
+        checkProfile()
         var nextCheckpoint = options.interval
         while true {
             let untilCheckpoint = options.interval > 0 ? max(0, nextCheckpoint - elapsed) : pace.seconds
@@ -139,9 +145,18 @@ public final class Monitor {
         measure(withPSS: true)
         let capture = collector?.capture()
         let (time, moment) = (Clocks.wallTime, elapsed)
-        let checkpoint = makeCheckpoint(view(capture), time: time, elapsed: moment) { $0.profile }
+        let view = view(capture)
+        let checkpoint = makeCheckpoint(view, time: time, elapsed: moment) { $0.profile }
         // In this order: what has been on the screen is in the history too, even if we are killed now.
         record(checkpoint)
+        if let view, options.profileNaming?.hasCheckpoint ?? false {
+            var session = summary
+            session.duration = moment
+            session.profile = view.final
+            session.processes = view.records
+            session.gauges = view.lastGauges
+            saveProfile(session, checkpoint: checkpoint.number)
+        }
         show(CheckpointText.render(checkpoint, layout: screen.layout))
     }
 
@@ -198,6 +213,7 @@ public final class Monitor {
         let known = summary.profile == nil ? nil : view
         record(makeCheckpoint(known, time: time, elapsed: summary.duration) { $0.final })
         finishHistory()
+        summary.profilePath = saveProfile(summary, checkpoint: summary.series.checkpoints.count)
         writeJSON()
         let finalOptions = FinalReport.Options(limit: options.rows, filter: options.filter)
         // The terminal has written ^C and left the cursor behind it.

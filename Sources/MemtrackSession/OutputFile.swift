@@ -56,11 +56,16 @@ public final class OutputFile {
         }
     }
 
+    /// Throws if it is plain already that a file cannot be written; makes nothing.
+    static func check(_ path: String) throws(SessionError) {
+        let code = obstacle(toFile: path)
+        if code != 0 { throw .cannotWrite(path: path, errno: code) }
+    }
+
     /// Writes a file whole or not at all: under a temporary name beside it, renamed once it is on its disk. What is
     /// no regular file, such as a pipe, is written to as it is.
     public static func replace(_ path: String, with bytes: [UInt8]) throws(SessionError) {
-        let code = obstacle(toFile: path)
-        if code != 0 { throw .cannotWrite(path: path, errno: code) }
+        try check(path)
         var status = stat()
         if stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG {
             return try OutputFile(path: path).write(bytes)

@@ -10,6 +10,11 @@ public enum SessionError: Error, Sendable, Hashable, CustomStringConvertible {
     case libraryUnusable(path: String, reason: String)
     case noSuchProcess(pid: Int32)
     case noRegion(pid: Int32)
+    case cannotRead(path: String, errno: Int32)
+    /// More bytes than a profile may have.
+    case tooLarge(path: String, limit: Int)
+    /// `reason` says what is wrong and what to do.
+    case unusableProfile(path: String, reason: String)
 
     public var description: String {
         switch self {
@@ -23,6 +28,13 @@ public enum SessionError: Error, Sendable, Hashable, CustomStringConvertible {
         case .libraryUnusable(let path, let reason):
             "\(path): cannot be preloaded: \(reason); "
                 + "set MEMTRACK_PRELOAD_LIBRARY to libmemtrack_preload.so, or unset it"
+        case .cannotRead(let path, let code):
+            "cannot read \(path): \(Self.reason(code)); "
+                + (code == EISDIR ? "name a file in it" : "give the path of a saved profile")
+        case .tooLarge(let path, let limit):
+            "\(path): larger than \(limit >> 20) MB, which no profile is; "
+                + "give a file that memtrack-preload --output has written"
+        case .unusableProfile(let path, let reason): "\(path): \(reason)"
         case .noSuchProcess(let pid):
             "no process has the PID \(pid), and it has left no region; memtrack list shows what there is"
         case .noRegion(let pid):

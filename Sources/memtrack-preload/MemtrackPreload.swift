@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import ArgumentParser
 import MemtrackProfile
+import MemtrackReport
 import MemtrackSession
 
 /// The command line of the launcher. What it does is in `Launcher`.
@@ -73,6 +74,15 @@ struct MemtrackPreload: ParsableCommand {
 
     @Option(help: .init("Write the final report to a file as JSON.", valueName: "file"))
     var json: String?
+
+    @Option(
+        help: .init(
+            """
+            Save the final profile to a file that memtrack and pprof read. %p is the PID, %h the host, %e the \
+            program, %t the start in seconds since 1970; with %c, the number of the checkpoint, one file for each. \
+            Without this, it goes to the history.
+            """, valueName: "file"))
+    var output: String?
 
     @Option(help: .init("Directory of the history files.", valueName: "dir"))
     var historyDir: String = "data/memory_diagnostics"
@@ -151,6 +161,17 @@ struct MemtrackPreload: ParsableCommand {
         plan.monitor.isQuiet = quiet
         plan.monitor.historyDirectory = noHistory ? nil : historyDir
         plan.monitor.jsonPath = json
+        if let output {
+            guard let naming = ProfileNaming(output) else {
+                throw ValidationError(
+                    "--output '\(output)' has a % that means nothing; use %p, %h, %e, %t or %c, and %% for a percent sign"
+                )
+            }
+            plan.monitor.profileNaming = naming
+            plan.monitor.profileIsAskedFor = true
+        } else if !noHistory {
+            plan.monitor.profileNaming = .standard(directory: historyDir)
+        }
         plan.reportPath = report
         return plan
     }

@@ -31,9 +31,10 @@ struct ExportCommand: ParsableCommand {
     /// Formats that have an exporter. One line each.
     private static func exporter(_ format: ExportFormat) -> (any ProfileExporter)? {
         switch format {
+        case .pprof: PprofExporter()
         case .json: JSONExporter()
         case .csv: CSVExporter()
-        case .pprof, .folded, .speedscope, .massif, .dhat, .jsonl, .html: nil
+        case .folded, .speedscope, .massif, .dhat, .jsonl, .html: nil
         }
     }
 

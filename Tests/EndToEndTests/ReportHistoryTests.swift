@@ -11,10 +11,12 @@ import Testing
     }
 
     private static func history(in directory: String) throws -> History {
-        let names = ((try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []).sorted()
-        guard names.count == 2, names[0].hasSuffix(".jsonl"), names[1].hasSuffix(".txt"),
+        let all = ((try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []).sorted()
+        // The profile and its companion are there too.
+        let names = all.filter { $0.contains("_memory_monitor_") }
+        guard all.count == 4, names.count == 2, names[0].hasSuffix(".jsonl"), names[1].hasSuffix(".txt"),
             names[0].dropLast(6) == names[1].dropLast(4)
-        else { throw HarnessError("\(directory) holds \(names)") }
+        else { throw HarnessError("\(directory) holds \(all)") }
         let text = try String(contentsOfFile: directory + "/" + names[1], encoding: .utf8)
         let lines = try String(contentsOfFile: directory + "/" + names[0], encoding: .utf8)
         #expect(lines.hasSuffix("}\n"))

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+public import MemtrackProfile
+internal import MemtrackProfileFile
+
+/// A profile on disk: the pprof file, and its companion beside it.
+public enum SavedProfile {
+    /// What the files say they were made by.
+    public static let producer = "memtrack 0.1.0"
+
+    /// Writes both files, each whole or not at all: a reader never sees half a profile.
+    public static func write(_ loaded: LoadedProfile, to path: String) throws(SessionError) {
+        var loaded = loaded
+        loaded.producer = loaded.producer ?? producer
+        let encoded: ProfileFile.Encoded
+        do throws(ProfileFileError) {
+            encoded = try ProfileFile.encode(loaded)
+        } catch {
+            throw .unusableProfile(path: path, reason: error.reason)
+        }
+        // The companion first: where there is a profile, its companion is there too.
+        try OutputFile.replace(ProfileFile.companionPath(of: path), with: encoded.companion)
+        try OutputFile.replace(path, with: encoded.profile)
+    }
+
+    /// The profile alone, for other tools.
+    public static func pprof(_ loaded: LoadedProfile) throws(SessionError) -> [UInt8] {
+        do throws(ProfileFileError) {
+            return try ProfileFile.pprof(loaded)
+        } catch {
+            throw .unusableProfile(path: loaded.name, reason: error.reason)
+        }
+    }
+
+    static func decode(
+        _ bytes: [UInt8], path: String, wrappers: WrapperMatcher
+    ) throws(SessionError) -> LoadedProfile {
+        let companion = try? InputFile.contents(
+            of: ProfileFile.companionPath(of: path), limit: ProfileFile.companionSizeLimit)
+        do throws(ProfileFileError) {
+            return try ProfileFile.decode(
+                name: path, profile: bytes, companion: companion, wrappers: wrappers)
+        } catch {
+            throw .unusableProfile(path: path, reason: error.reason)
+        }
+    }
+}

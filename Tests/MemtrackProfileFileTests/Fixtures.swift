@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+import MemtrackProfile
+import MemtrackRegion
+
+/// A profile of three stacks, with one of everything a file can hold.
+enum Fixture {
+    static func counters(_ scale: UInt64) -> Counters {
+        var result = Counters()
+        result.allocations = 7 * scale
+        result.allocatedBytes = 7_000 * scale
+        result.frees = 3 * scale
+        result.freedBytes = 3_100 * scale
+        result.temporary = 2 * scale
+        result.peakBlocks = Int64(5 * scale)
+        result.peakBytes = Int64(5_500 * scale)
+        return result
+    }
+
+    static var loaded: LoadedProfile {
+        var interner = StackInterner(wrappers: WrapperMatcher())
+        func frame(_ function: String, _ line: Int?, _ module: String = "/bin/prog") -> FrameID {
+            interner.frame(
+                Frame(
+                    function: function, file: line.map { _ in "/src/a.cpp" }, line: line, module: module,
+                    kind: function.contains("+0x") ? .address : .function))
+        }
+        let main = interner.stack(parent: 0, frame: frame("main", 9))
+        let outer = interner.stack(parent: main, frame: frame("load(std::string)", 20))
+        let inlined = interner.stack(parent: outer, frame: frame("make<int>(int)", 5), isInlined: true)
+        let wrapped = interner.stack(
+            parent: inlined, frame: frame("operator new(unsigned long)", nil, "/lib/c++.so"))
+        let unknown = interner.stack(parent: main, frame: frame("c++.so+0x1234", nil, "/lib/c++.so"))
+        let full = interner.stack(of: BuiltInFrame.regionFull)
+        var sum = ProfileAccumulator()
+        var shim = ShimFigures()
+        shim.health.truncatedStacks = 3
+        shim.regionBytes = 4_096
+        sum.take(
+            table: interner.table,
+            modules: [
+                ProfileModule(path: "/bin/prog", buildID: [0xab, 0x01]),
+                ProfileModule(path: "/lib/c++.so", buildID: []),
+            ], shim: shim, slackBytes: 65_536, peakMoment: 2_000)
+        sum.add(stack: wrapped, sizeClass: SizeClass.containing(1_000), counters(1))
+        sum.add(stack: wrapped, sizeClass: SizeClass.containing(0), counters(2))
+        sum.add(stack: unknown, sizeClass: SizeClass.containing(64), counters(3))
+        var inherited = Counters()
+        inherited.frees = 4
+        inherited.freedBytes = 400
+        sum.add(stack: full, sizeClass: SizeClass.containing(1 << 50), inherited)
+
+        var summary = SessionSummary(
+            program: "prog", pid: 4_711, commandLine: ["./prog", "-\u{1b}x"], host: "box",
+            start: WallTime(unixSeconds: 1_700_000_000.5, utcOffsetSeconds: 3_600),
+            startMonotonicNanoseconds: 1_000, duration: 2.5, ending: .signalled(number: 9, name: "SIGKILL"),
+            profile: sum.profile)
+        summary.interval = 30
+        summary.series.add(
+            CheckpointSummary(
+                number: 1, time: WallTime(unixSeconds: 1_700_000_001, utcOffsetSeconds: 3_600), elapsed: 0.5,
+                figures: ProcessFigures(rss: 10, vms: 20, peakRSS: nil, swap: 3), totals: counters(1)))
+        summary.processes = [
+            ProcessRecord(
+                pid: 4_711, parentPID: 1, executable: "/bin/prog", arguments: ["./prog"], origin: .fork,
+                createdMonotonicNanoseconds: 5, isAlive: false, totals: counters(1))
+        ]
+        summary.add(markers: [RegionMarker(monotonicNanoseconds: 7, label: "ready")], earlier: 2)
+        summary.gauges = [RegionGauge(name: "cache", value: .infinity)]
+        return LoadedProfile(name: "prog.pb.gz", summary: summary, producer: "memtrack test")
+    }
+}

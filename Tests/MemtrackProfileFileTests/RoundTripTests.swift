@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+import MemtrackProfile
+import MemtrackProfileFile
+import MemtrackRegion
+import Testing
+
+/// What is written is what is read.
+@Suite struct RoundTripTests {
+    private static func lines(_ profile: Profile) -> [String] {
+        profile.samples.map { sample in
+            let frames = profile.table.frameIDs(of: sample.stack).map { id -> String in
+                let frame = profile.table.frame(id)
+                return "\(frame) wrapper=\(profile.table.isWrapper(id))"
+            }
+            return "\(sample.sizeClass) \(sample.counters) \(frames)"
+        }.sorted()
+    }
+
+    private static func inlined(_ profile: Profile) -> Set<String> {
+        var result: Set<String> = []
+        for sample in profile.samples {
+            var id = sample.stack
+            while id != 0 {
+                if profile.table.isInlined(id) {
+                    result.insert(profile.table.frame(profile.table.innermost(of: id)).function)
+                }
+                id = profile.table.parent(of: id)
+            }
+        }
+        return result
+    }
+
+    @Test func theProfileIsTheSame() throws {
+        let written = Fixture.loaded
+        let encoded = try ProfileFile.encode(written)
+        let read = try ProfileFile.decode(
+            name: "prog.pb.gz", profile: encoded.profile, companion: encoded.companion,
+            wrappers: WrapperMatcher())
+        #expect(Self.lines(read.profile) == Self.lines(written.profile))
+        #expect(Self.inlined(read.profile) == ["make<int>(int)"])
+        #expect(read.profile.totals == written.profile.totals)
+        #expect(read.profile.peak == written.profile.peak)
+        #expect(read.profile.shim == written.profile.shim)
+        #expect(read.profile.modules == written.profile.modules)
+        #expect(read.sampleTypes == Set(SampleType.allCases))
+        #expect(read.hasCompanion && read.producer == "memtrack test")
+    }
+
+    @Test func theCompanionIsTheSame() throws {
+        let written = Fixture.loaded.summary
+        let encoded = try ProfileFile.encode(Fixture.loaded)
+        let read = try ProfileFile.decode(
+            name: "x", profile: encoded.profile, companion: encoded.companion, wrappers: WrapperMatcher()
+        ).summary
+        #expect(read.program == written.program && read.pid == written.pid)
+        #expect(read.commandLine == written.commandLine && read.host == written.host)
+        #expect(read.start == written.start && read.duration == written.duration)
+        #expect(read.ending == written.ending && read.interval == written.interval)
+        #expect(read.series.rss == written.series.rss && read.series.live == written.series.live)
+        #expect(read.series.checkpoints.first?.figures == written.series.checkpoints.first?.figures)
+        #expect(read.processes.first?.totals == written.processes.first?.totals)
+        #expect(read.processes.first?.origin == .fork)
+        #expect(read.markers == written.markers && read.markerCount == 3)
+        #expect(read.gauges == written.gauges)
+    }
+
+    @Test func aFunctionThatWasAWrapperIsOneWhenRead() throws {
+        var interner = StackInterner(
+            wrappers: WrapperMatcher(userPatterns: [try TextPattern("^arena_", option: "--alloc-fn")]))
+        let main = interner.stack(parent: 0, frame: interner.frame(Frame(function: "main")))
+        let arena = interner.stack(parent: main, frame: interner.frame(Frame(function: "arena_get")))
+        var sum = ProfileAccumulator()
+        sum.take(
+            table: interner.table, modules: [], shim: ShimFigures(), slackBytes: 0, peakMoment: nil)
+        sum.add(stack: arena, sizeClass: 3, Fixture.counters(1))
+        var loaded = Fixture.loaded
+        loaded.summary.profile = sum.profile
+        let encoded = try ProfileFile.encode(loaded)
+        let read = try ProfileFile.decode(
+            name: "x", profile: encoded.profile, companion: encoded.companion, wrappers: WrapperMatcher())
+        #expect(read.profile.sites.map(\.frame.function) == ["main"])
+    }
+
+    @Test func withoutItsOwnCompanionAProfileStandsAlone() throws {
+        let encoded = try ProfileFile.encode(Fixture.loaded)
+        var other = Fixture.loaded
+        other.summary.host = "elsewhere"
+        let foreign = try ProfileFile.encode(other).companion
+        for (companion, notes) in [(nil, 0), (foreign, 1), (Array("{}".utf8), 1)] as [([UInt8]?, Int)] {
+            let read = try ProfileFile.decode(
+                name: "p.pb.gz", profile: encoded.profile, companion: companion, wrappers: WrapperMatcher())
+            #expect(!read.hasCompanion)
+            #expect(read.summary.notes.count == notes)
+            #expect(read.summary.program == "prog")
+            #expect(read.profile.totals == Fixture.loaded.profile.totals)
+        }
+    }
+
+    @Test func theCompanionIsBesideTheProfile() {
+        #expect(ProfileFile.companionPath(of: "a/bot.pb.gz") == "a/bot.json")
+        #expect(ProfileFile.companionPath(of: "bot") == "bot.json")
+    }
+}
