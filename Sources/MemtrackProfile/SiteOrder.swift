@@ -36,7 +36,7 @@ public enum SiteOrder: String, Sendable, Hashable, CaseIterable {
     }
 }
 
-/// Picks sites by a regular expression on function or module, as `--filter` does.
+/// Picks sites by a regular expression on function, file or module, as `--filter` does.
 public struct SiteFilter: Sendable {
     private let pattern: TextPattern
 
@@ -47,7 +47,7 @@ public struct SiteFilter: Sendable {
     public var text: String { pattern.text }
 
     public func admits(_ frame: Frame) -> Bool {
-        pattern.matches(frame.function) || pattern.matches(frame.module)
+        frame.matches(pattern)
     }
 
     public func apply(to sites: [Site]) -> [Site] { sites.filter { admits($0.frame) } }

@@ -30,6 +30,17 @@ public struct Counters: Sendable, Hashable {
         left.peakBytes &+= right.peakBytes
     }
 
+    /// Of a part that was added before.
+    public static func -= (left: inout Counters, right: Counters) {
+        left.allocations &-= right.allocations
+        left.allocatedBytes &-= right.allocatedBytes
+        left.frees &-= right.frees
+        left.freedBytes &-= right.freedBytes
+        left.temporary &-= right.temporary
+        left.peakBlocks &-= right.peakBlocks
+        left.peakBytes &-= right.peakBytes
+    }
+
     public static func + (left: Counters, right: Counters) -> Counters {
         var sum = left
         sum += right

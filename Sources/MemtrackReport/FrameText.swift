@@ -60,7 +60,7 @@ enum FrameText {
     }
 
     /// A caller's name: qualified, without arguments.
-    private static func short(_ frame: Frame) -> String {
+    static func short(_ frame: Frame) -> String {
         if frame.kind != .function || frame.module.isEmpty
             || FunctionName.unqualified(frame.function, parts: 1) == nil
         {

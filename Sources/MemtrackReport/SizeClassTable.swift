@@ -61,7 +61,7 @@ struct SizeClassTable {
         return (sameUnit ? String(low.dropLast(3)) : low) + "-" + high
     }
 
-    private static func bar(_ value: Int64, of largest: Int64, room: Int) -> String {
+    static func bar(_ value: Int64, of largest: Int64, room: Int) -> String {
         guard value > 0, largest > 0, room >= 8 else { return "" }
         let eighths = Int((Double(value) / Double(largest) * Double(room * 8)).rounded())
         let parts = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"]

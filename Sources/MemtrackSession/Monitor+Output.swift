@@ -88,7 +88,13 @@ extension Monitor {
     /// - Returns: where it is; nil where it is not.
     @discardableResult
     func saveProfile(_ session: SessionSummary, checkpoint: Int) -> String? {
-        guard let naming = options.profileNaming, session.profile != nil else { return nil }
+        guard let naming = options.profileNaming else { return nil }
+        guard session.profile != nil else {
+            if options.profileIsAskedFor {
+                complain("warning: no allocation was counted, so no profile is saved")
+            }
+            return nil
+        }
         let path = naming.path(session, checkpoint: checkpoint)
         do throws(SessionError) {
             if !options.profileIsAskedFor, let directory = options.historyDirectory {

@@ -44,7 +44,7 @@ struct MemtrackPreload: ParsableCommand {
     @Option(help: .init("Order of the sites: live, count, allocated, growth or peak.", valueName: "order"))
     var sort: String = "live"
 
-    @Option(help: .init("Show only sites whose function or module matches.", valueName: "regex"))
+    @Option(help: .init("Show only sites whose function, file or module matches.", valueName: "regex"))
     var filter: String?
 
     @Option(

@@ -7,64 +7,151 @@ import MemtrackSession
 struct ReportCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "report",
-        abstract: "Print the final tables for one process, running or dead.",
+        abstract: "Show a saved profile, or one process, running or dead.",
         discussion: """
-            For a program started with LD_PRELOAD alone, a daemon that outlived its launcher, or what a launcher \
-            that was killed left behind. memtrack list shows the PIDs and the files.
+            Without --view, all the tables of a final report. A region is what a program leaves that was started with \
+            LD_PRELOAD alone, a daemon that outlived its launcher, or a launcher that was killed; memtrack list shows \
+            the PIDs and the files.
+
+            EXAMPLES:
+              memtrack report bot.pb.gz                          the tables again
+              memtrack report bot.pb.gz --view tree --peak       what made it large, from main down
+              memtrack report bot.pb.gz --view callers --filter parse --min-share 2
+              memtrack report --pid 4711 --output now.pb.gz      save a profile of a running program
+              memtrack report bot.pb.gz --view sites --csv       for a spreadsheet
             """)
 
-    @Option(
-        name: .shortAndLong, parsing: .unconditional,
-        help: .init("A process that runs, or the last one that had this PID.", valueName: "pid"))
-    var pid: Int32?
+    @OptionGroup var source: SourceOptions
 
-    @Option(help: .init("A region file.", valueName: "file"))
-    var region: String?
+    @Option(help: .init("One of: \(Self.views).", valueName: "view"))
+    var view: String?
 
     @Option(
         name: [.customShort("l"), .long], parsing: .unconditional,
-        help: .init("Rows of each table.", valueName: "n"))
-    var objectLimit: Int = 10
+        help: .init(
+            "Rows of each table, or lines of a tree (default: 10; 20 with --view, 100 for trees).",
+            valueName: "n"))
+    var objectLimit: Int?
 
-    @Option(help: .init("Show only sites whose function or module matches.", valueName: "regex"))
+    @Option(
+        help: .init("Order of rows: live, peak, count, allocated or temporary.", valueName: "order"))
+    var sort: String?
+
+    @Flag(help: "Look at what was live at the peak: the same as --sort peak.")
+    var peak = false
+
+    @Flag(help: "Look at temporary allocations: the same as --sort temporary.")
+    var temporary = false
+
+    @Option(help: .init("Only sites whose function, file or module matches.", valueName: "regex"))
     var filter: String?
 
-    @Option(help: .init("Take functions that match for allocation wrappers too.", valueName: "regex"))
-    var allocFn: [String] = []
+    @Option(help: .init("No sites whose function, file or module matches.", valueName: "regex"))
+    var exclude: String?
 
-    @Flag(help: "Print JSON.")
+    @Option(help: .init("Only stacks with a frame that matches.", valueName: "regex"))
+    var focus: String?
+
+    @Option(
+        parsing: .unconditional,
+        help: .init(
+            "Leave out what is below so many percent of the whole (default: 1 for trees).",
+            valueName: "percent"))
+    var minShare: Double?
+
+    @Flag(help: "Show all frames of trees: start-up code, wrappers, recursion and chains.")
+    var noCollapse = false
+
+    @Flag(help: "Print JSON: everything, or the rows of --view.")
     var json = false
 
+    @Flag(help: "Print CSV: the rows of --view, or of the sites.")
+    var csv = false
+
+    @Option(help: .init("Save the profile to a file instead of printing it.", valueName: "file"))
+    var output: String?
+
+    private static var views: String { ReportView.allCases.map(\.rawValue).joined(separator: ", ") }
+
+    private static let orders: [(name: String, type: SampleType)] = [
+        ("live", .inuseSpace), ("peak", .peakSpace), ("count", .allocObjects), ("allocated", .allocSpace),
+        ("temporary", .temporaryObjects),
+    ]
+
     func validate() throws {
-        guard (pid == nil) != (region == nil) else {
-            throw ValidationError("give either --pid N or --region FILE; memtrack list shows what there is")
+        if let view, ReportView(rawValue: view) == nil {
+            throw ValidationError("'\(view)' is no view; give one of: \(Self.views)")
         }
-        guard objectLimit >= 0 else {
+        if let objectLimit, objectLimit < 0 {
             throw ValidationError("--object-limit \(objectLimit) is no number of rows; give 0 or more")
         }
-        if let pid, pid <= 0 { throw ValidationError("\(pid) is no PID; memtrack list shows what there is") }
+        if let minShare, !(0...100).contains(minShare) {
+            throw ValidationError("--min-share \(minShare) is no share; give a percentage from 0 to 100")
+        }
+        guard [json, csv, output != nil].filter({ $0 }).count <= 1 else {
+            throw ValidationError("--json, --csv and --output contradict each other; give one of them")
+        }
+        _ = try figure()
+    }
+
+    /// nil where none was asked for.
+    private func figure() throws -> SampleType? {
+        let asked = [sort, peak ? "peak" : nil, temporary ? "temporary" : nil].compactMap { $0 }
+        guard asked.count <= 1 else {
+            throw ValidationError("--sort, --peak and --temporary contradict each other; give one of them")
+        }
+        guard let name = asked.first else { return nil }
+        guard let order = Self.orders.first(where: { $0.name == name }) else {
+            let known = Self.orders.map(\.name).joined(separator: ", ")
+            throw ValidationError("'\(name)' is no order; give one of: \(known)")
+        }
+        return order.type
+    }
+
+    private func selection() throws -> ProfileSelection {
+        ProfileSelection(
+            filter: try filter.map { try TextPattern($0, option: "--filter") },
+            exclude: try exclude.map { try TextPattern($0, option: "--exclude") },
+            focus: try focus.map { try TextPattern($0, option: "--focus") })
     }
 
     func run() throws {
-        let filter = try filter.map { try SiteFilter($0) }
-        let wrappers = WrapperMatcher(
-            userPatterns: try allocFn.map { try TextPattern($0, option: "--alloc-fn") })
-        let path: String
-        if let region {
-            path = region
-        } else {
-            path = try RegionCatalog().newest(pid: pid ?? 0).path
-        }
+        let selection = try selection()
         let screen = Screen.standardOutput(environment: Variables.current)
-        let progress = ProgressLine(isTerminal: screen.isTerminal && !json)
-        let summary = try RegionReport.summary(
-            ofRegionAt: path, wrappers: wrappers, progress: progress.update)
-        if json {
-            try screen.write(try ReportJSON.report(summary))
-        } else {
-            var options = FinalReport.Options(limit: min(objectLimit, 100_000), filter: filter)
-            options.jsonHint = "--json prints every site with all its stacks."
-            try screen.write(FinalReport.render(summary, layout: screen.layout, options: options))
+        var loaded = try source.load(showsProgress: screen.isTerminal && !json && !csv)
+        if let output {
+            loaded.summary.profile = selection.apply(to: loaded.profile)
+            return try SavedProfile.write(loaded, to: output)
         }
+        // An option that only views have asks for one.
+        let asksForView =
+            csv || peak || temporary || noCollapse || sort != nil || exclude != nil || focus != nil
+            || minShare != nil
+        let name = view ?? (asksForView ? ReportView.sites.rawValue : nil)
+        guard let view = name.flatMap(ReportView.init(rawValue:)) else {
+            return try printAll(loaded, screen)
+        }
+        let isTree = view == .tree || view == .callers
+        var options = ViewOptions()
+        options.figure = try figure() ?? .preferred
+        options.limit = min(objectLimit ?? (isTree ? 100 : 20), 100_000)
+        options.minimumShare = (minShare ?? (isTree ? 1 : 0)) / 100
+        options.selection = selection
+        options.collapses = !noCollapse
+        if json {
+            try screen.write(try view.records(loaded, options: options).json())
+        } else if csv {
+            try screen.write(view.records(loaded, options: options).csv)
+        } else {
+            try screen.write(view.text(loaded, layout: screen.layout, options: options))
+        }
+    }
+
+    private func printAll(_ loaded: LoadedProfile, _ screen: Screen) throws {
+        if json { return try screen.write(try ReportJSON.report(loaded.summary)) }
+        var options = FinalReport.Options(
+            limit: min(objectLimit ?? 10, 100_000), filter: try filter.map { try SiteFilter($0) })
+        options.jsonHint = "--json prints every site with all its stacks; --view tree shows who calls whom."
+        try screen.write(FinalReport.render(loaded.summary, layout: screen.layout, options: options))
     }
 }

@@ -22,8 +22,8 @@ import Testing
         try Self.refused(
             ["report", "--pid", "1"], ["process 1 does not run under memtrack-preload", "start it"])
         try Self.refused(["report", "--pid", "-5"], ["-5 is no PID"], status: 64)
-        try Self.refused(["report"], ["give either --pid N or --region FILE"], status: 64)
-        try Self.refused(["report", "--pid", "1", "--region", "x"], ["give either"], status: 64)
+        try Self.refused(["report"], ["give one of FILE, --pid N and --region FILE"], status: 64)
+        try Self.refused(["report", "--pid", "1", "--region", "x"], ["give one of"], status: 64)
         try Self.refused(["report", "--region", "/no/such"], ["no such region"])
         try Self.refused(["report", "--region", "/etc/passwd"], ["not a memtrack region"])
         try Self.refused(["report", "--region", "/tmp"], ["it is a directory"])

@@ -14,7 +14,8 @@ import Testing
         let all = ((try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []).sorted()
         // The profile and its companion are there too, unless the launcher was killed.
         let names = all.filter { $0.contains("_memory_monitor_") }
-        guard all.count == 4 || all.count == 2, names.count == 2, names[0].hasSuffix(".jsonl"), names[1].hasSuffix(".txt"),
+        guard all.count == 4 || all.count == 2, names.count == 2, names[0].hasSuffix(".jsonl"),
+            names[1].hasSuffix(".txt"),
             names[0].dropLast(6) == names[1].dropLast(4)
         else { throw HarnessError("\(directory) holds \(all)") }
         let text = try String(contentsOfFile: directory + "/" + names[1], encoding: .utf8)
