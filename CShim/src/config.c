@@ -17,15 +17,20 @@ static bool begins_with(const char *text, const char *prefix)
     return true;
 }
 
-/* The value of an environment variable of this process at its start; NULL if it was not set. For memtrack_boot alone:
- * later putenv may have put strings into this array that are gone by then. */
-const char *memtrack_config_value(const char *name)
+/* The environment of this process at its start; NULL where it cannot be found. For memtrack_boot alone: later putenv
+ * may have put strings into this array that are gone by then. */
+const char *const *memtrack_config_variables(void)
 {
     if (!&__libc_stack_end || !__libc_stack_end)
         return NULL;
     const uintptr_t *at = __libc_stack_end;
-    const char *const *variables = (const char *const *)(at + 1 + at[0] + 1);
-    for (; *variables; variables++) {
+    return (const char *const *)(at + 1 + at[0] + 1);
+}
+
+/* The value of one variable in it; NULL if it was not set. */
+const char *memtrack_config_value(const char *name)
+{
+    for (const char *const *variables = memtrack_config_variables(); variables && *variables; variables++) {
         if (begins_with(*variables, name)) {
             const char *rest = *variables;
             const char *n = name;
@@ -58,6 +63,11 @@ void memtrack_configure(void)
     memtrack_rt.stack_depth = number("MEMTRACK_STACK_DEPTH", MEMTRACK_DEFAULT_DEPTH, 1, MEMTRACK_MAX_DEPTH);
     memtrack_rt.verify_stacks = number("MEMTRACK_VERIFY_STACKS", 0, 0, 1);
     memtrack_rt.follow_children = number("MEMTRACK_CHILDREN", 1, 0, 1);
+    const char *exec = memtrack_config_value("MEMTRACK_FOLLOW_EXEC");
+    memtrack_rt.follow_exec = !exec                       ? MEMTRACK_EXEC_INHERIT
+                              : begins_with(exec, "force") ? MEMTRACK_EXEC_FORCE
+                              : begins_with(exec, "off")   ? MEMTRACK_EXEC_OFF
+                                                           : MEMTRACK_EXEC_INHERIT;
     const char *unwinder = memtrack_config_value("MEMTRACK_UNWINDER");
     memtrack_rt.unwinder = MEMTRACK_UNWINDER_RULES;
     if (unwinder && begins_with(unwinder, "libunwind"))

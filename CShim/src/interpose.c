@@ -197,6 +197,22 @@ MEMTRACK_EXPORT size_t malloc_usable_size(void *block)
     return memtrack_next.malloc_usable_size(block);
 }
 
+/* For jemalloc's rallocx and xallocx (jemalloc.c): before the call, and after it; `fresh` NULL: it failed. */
+struct memtrack_block memtrack_realloc_begin(void *block, const uintptr_t *frame)
+{
+    return take_for_realloc(block, frame);
+}
+
+void memtrack_realloc_end(void *block, struct memtrack_block found, void *fresh, uint64_t size, const uintptr_t *frame)
+{
+    if (found.cell && fresh)
+        count_realloc_free(found, frame);
+    else if (found.cell)
+        put_back(block, found, frame);
+    if (fresh)
+        memtrack_allocated(fresh, size, frame);
+}
+
 /* For operator new and delete (new.c), which share the recording. */
 void *memtrack_record(void *block, uint64_t size, const uintptr_t *frame)
 {

@@ -6,6 +6,9 @@
  * are the same. That is checked once after each dlclose (generation), so a stack never mixes two libraries
  * that shared an address, and reloading one library a thousand times adds nothing to the tables.
  *
+ * Two threads that meet an object at the same moment may record it twice; readers tell modules by path and build id, so
+ * the two are one there, and the price is a record.
+ *
  * Rules: reads the object's own headers in memory and its link_map, which cannot go away while one of its
  * functions is on the stack of the calling thread.
  */

@@ -7,8 +7,9 @@
  *     wrapper's frame.
  *   * the next definition belongs to the allocator behind us (tcmalloc, jemalloc, mimalloc): it never calls malloc, so
  *     it is counted here. Nothing is held across the call: it may throw.
- *   * there is none in the global scope (a C++ library that was loaded with RTLD_LOCAL): malloc and free serve. Only
- *     when memory runs out is the real operator needed, to call the new handler and throw.
+ *   * there is none in the global scope (a C++ library that was loaded with RTLD_LOCAL): the caller's own library may
+ *     define one, which it would have got without us, and gets. Else malloc and free serve. Only when memory runs out
+ *     is the real operator needed, to call the new handler and throw.
  */
 #define _GNU_SOURCE
 #include "hooks.h"
@@ -126,12 +127,28 @@ static MEMTRACK_COLD void *find_throwing(const char *name, const void *caller)
     return function;
 }
 
+/* The definition in the library that `caller` is in. */
+static MEMTRACK_COLD void *own_definition(const char *name, const void *caller)
+{
+    struct memtrack_object object;
+    if (!memtrack_object_find((uintptr_t)caller, &object))
+        return NULL;
+    const struct link_map *map = object.link_map;
+    return memtrack_symbol(map->l_ld, map->l_addr, 0, name); /* pointers in it: relocated by the loader */
+}
+
 #define MEMTRACK_DEFINE_NEW(name, parameters, arguments, allocation) \
     void *name parameters; \
     MEMTRACK_EXPORT void *name parameters \
     { \
         if (MEMTRACK_LIKELY(next.name && !counted.name)) \
             return next.name arguments; \
+        if (!next.name) { \
+            void *(*own) parameters; \
+            *(void **)&own = own_definition(#name, __builtin_return_address(0)); \
+            if (own) \
+                return own arguments; \
+        } \
         void *block = next.name ? next.name arguments : allocation; \
         if (MEMTRACK_UNLIKELY(!block && !next.name)) { \
             void *(*function) parameters; \
@@ -147,6 +164,12 @@ MEMTRACK_NEW_FUNCTIONS(MEMTRACK_DEFINE_NEW)
     MEMTRACK_EXPORT void name parameters \
     { \
         if (MEMTRACK_UNLIKELY(!next.name)) { \
+            void (*own) parameters; \
+            *(void **)&own = own_definition(#name, __builtin_return_address(0)); \
+            if (own) { \
+                own arguments; \
+                return; \
+            } \
             release(block, MEMTRACK_FRAME()); \
             return; \
         } \

@@ -167,6 +167,25 @@ bool memtrack_next_is_glibc(void)
     return next_is_glibc;
 }
 
+/* A sanitizer's allocator puts marks around each block and has to see all of a thread's life: it does not get along with
+ * others, and is not counted. */
+static bool has_sanitizer(void)
+{
+    static const char *const marks[] = {"__asan_init", "__tsan_init", "__lsan_init", "__msan_init", "__hwasan_init"};
+    for (int i = 0; i < 5; i++)
+        if (dlsym(RTLD_DEFAULT, marks[i]))
+            return true;
+    return false;
+}
+
+/* AddressSanitizer ends a program that has any library in front of its own, lest somebody's malloc comes first. Ours only
+ * passes on to its. What the user says in ASAN_OPTIONS comes after this. */
+const char *__asan_default_options(void);
+__attribute__((visibility("default"), used)) const char *__asan_default_options(void)
+{
+    return "verify_asan_link_order=0";
+}
+
 MEMTRACK_COLD void memtrack_resolve(void)
 {
     if (phase != 0)
@@ -194,10 +213,16 @@ MEMTRACK_COLD void memtrack_resolve(void)
     next_is_glibc = libc && malloc_object.end && object_of(libc).start == malloc_object.start;
     memtrack_resolve_new(next_is_glibc ? NULL : (const void *)found.malloc);
     memtrack_resolve_dlclose();
+    memtrack_resolve_seccomp();
+    memtrack_resolve_mlockall();
+    memtrack_resolve_jemalloc();
+    memtrack_resolve_exec();
+    bool is_sanitized = has_sanitizer();
     dlerror(); /* a function that is not there left a message, in our arena: the target must not find it */
     memtrack_next = found;
     phase = 2;
-    memtrack_boot();
+    if (!is_sanitized)
+        memtrack_boot();
     MEMTRACK_HEALTH(early_blocks, early_count);
     errno = saved;
 }

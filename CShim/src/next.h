@@ -33,6 +33,10 @@ extern struct memtrack_next memtrack_next __attribute__((visibility("hidden")));
 void memtrack_resolve(void);          /* finds the set and starts the shim; any number of times */
 void memtrack_resolve_new(const void *foreign_malloc); /* new.c; NULL: malloc is glibc's */
 void memtrack_resolve_dlclose(void);  /* client.c */
+void memtrack_resolve_seccomp(void);  /* seccomp.c */
+void memtrack_resolve_mlockall(void); /* lock.c */
+void memtrack_resolve_jemalloc(void); /* jemalloc.c */
+void memtrack_resolve_exec(void);     /* exec.c */
 bool memtrack_next_is_glibc(void);
 bool memtrack_is_early(const void *block);     /* from the bootstrap arena */
 size_t memtrack_early_size(const void *block);

@@ -13,4 +13,7 @@ void memtrack_record_free(void *block, const uintptr_t *frame);              /* 
 void memtrack_release(void *block, const uintptr_t *frame);                  /* record and free */
 bool memtrack_is_first(void); /* ours is the malloc that the program calls; else its blocks are not ours to free */
 
+struct memtrack_block memtrack_realloc_begin(void *block, const uintptr_t *frame);
+void memtrack_realloc_end(void *block, struct memtrack_block found, void *fresh, uint64_t size, const uintptr_t *frame);
+
 #endif

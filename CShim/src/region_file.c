@@ -67,10 +67,15 @@ static void note_mapping(uint64_t start, uint64_t bytes)
 void *memtrack_map_private(size_t bytes)
 {
     bytes = (bytes + MEMTRACK_PAGE - 1) & ~(size_t)(MEMTRACK_PAGE - 1);
-    long at = memtrack_sys6(SYS_mmap, 0, (long)bytes, PROT_READ | PROT_WRITE,
+    bool is_locked = MEMTRACK_LOAD(&memtrack_rt.locks_future); /* then what may be accessed is faulted in at once */
+    long at = memtrack_sys6(SYS_mmap, 0, (long)bytes, is_locked ? PROT_NONE : PROT_READ | PROT_WRITE,
                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memtrack_sys_failed(at))
         return NULL;
+    if (is_locked) {
+        memtrack_sys3(SYS_munlock, at, bytes, 0);
+        memtrack_sys3(SYS_mprotect, at, bytes, PROT_READ | PROT_WRITE);
+    }
     memtrack_sys3(SYS_madvise, at, bytes, MADV_NOHUGEPAGE);
     memtrack_sys3(SYS_madvise, at, bytes, MADV_DONTDUMP);
     note_mapping((uint64_t)at, bytes);
@@ -96,6 +101,32 @@ void memtrack_unmap_private(void *start, size_t bytes)
     memtrack_sys3(SYS_munmap, start, bytes, 0);
 }
 
+struct memtrack_mapping memtrack_own_mapping(uint64_t start, uint64_t end)
+{
+    struct memtrack_mapping first = {end, 0};
+    uint32_t count = MEMTRACK_MAPPINGS;
+    for (uint32_t place = 0; place <= count; place++) {
+        struct memtrack_mapping at = {(uint64_t)(uintptr_t)memtrack_rt.region, memtrack_rt.region_pages * MEMTRACK_PAGE};
+        if (place < count)
+            at = (struct memtrack_mapping){MEMTRACK_LOAD_ACQUIRE(&mappings[place].start), mappings[place].bytes};
+        if (at.start > 1 && at.start < first.start && at.start + at.bytes > start)
+            first = at;
+    }
+    if (first.start < start) {
+        first.bytes -= start - first.start;
+        first.start = start;
+    }
+    return first;
+}
+
+void memtrack_unlock_own(void)
+{
+    memtrack_sys3(SYS_munlock, memtrack_rt.region, memtrack_rt.region_pages * MEMTRACK_PAGE, 0);
+    for (uint32_t place = 0; place < MEMTRACK_MAPPINGS; place++)
+        if (MEMTRACK_LOAD_ACQUIRE(&mappings[place].start) > 1)
+            memtrack_sys3(SYS_munlock, mappings[place].start, mappings[place].bytes, 0);
+}
+
 static void append(char *to, size_t size, const char *text)
 {
     size_t at = 0;
@@ -119,7 +150,7 @@ static void append_number(char *to, size_t size, uint64_t number)
     append(to, size, digits + at);
 }
 
-static long read_file(const char *path, char *to, size_t size)
+long memtrack_read_file(const char *path, char *to, size_t size)
 {
     long fd = memtrack_sys4(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
     if (memtrack_sys_failed(fd))
@@ -156,8 +187,9 @@ static long open_directory(const char *path, bool make)
 
 static long open_session(void)
 {
-    if (memtrack_rt.session[0])
+    if (memtrack_rt.session[0] && !memtrack_rt.is_bare)
         return open_directory(memtrack_rt.session, false);
+    memtrack_rt.is_bare = 1;
     static const char *const roots[] = {"/dev/shm/memtrack-", "/tmp/memtrack-"};
     for (int i = 0; i < 2; i++) {
         char path[64] = "";
@@ -165,7 +197,9 @@ static long open_session(void)
         append_number(path, sizeof(path), (uint64_t)memtrack_sys3(SYS_geteuid, 0, 0, 0));
         long fd = open_directory(path, true);
         if (fd >= 0) {
+            memtrack_rt.session[0] = 0;
             append(memtrack_rt.session, sizeof(memtrack_rt.session), path);
+            memtrack_reap(fd);
             return fd;
         }
     }
@@ -175,7 +209,7 @@ static long open_session(void)
 static uint64_t start_ticks(void)
 {
     char text[1024];
-    long length = read_file("/proc/self/stat", text, sizeof(text) - 1);
+    long length = memtrack_read_file("/proc/self/stat", text, sizeof(text) - 1);
     if (length <= 0)
         return 0;
     while (length > 0 && text[length - 1] != ')') /* the name may hold blanks and parentheses */
@@ -234,7 +268,7 @@ static void write_identity(struct memtrack_header *header, uint32_t origin, uint
     header->created_realtime_ns = memtrack_clock_ns(CLOCK_REALTIME);
     header->created_monotonic_ns = created;
     header->parent_created_monotonic_ns = parent_created;
-    read_file("/proc/sys/kernel/random/boot_id", (char *)header->boot_id, 36);
+    memtrack_read_file("/proc/sys/kernel/random/boot_id", (char *)header->boot_id, 36);
     header->origin = origin;
     write_build_id(header);
     long length = memtrack_sys3(SYS_readlink, "/proc/self/exe", header->executable,
@@ -244,7 +278,7 @@ static void write_identity(struct memtrack_header *header, uint32_t origin, uint
     else
         header->executable[0] = 0;
     __builtin_memcpy(memtrack_rt.executable, header->executable, sizeof(memtrack_rt.executable));
-    length = read_file("/proc/self/cmdline", header->command_line, sizeof(header->command_line) - 1);
+    length = memtrack_read_file("/proc/self/cmdline", header->command_line, sizeof(header->command_line) - 1);
     header->command_line_bytes = length > 0 ? (uint32_t)length : 0;
     header->stack_depth = memtrack_rt.stack_depth;
     header->unwinder = memtrack_rt.unwinder;
@@ -274,45 +308,75 @@ static uint64_t capacity_pages(void)
     return pages < UINT32_MAX ? pages : UINT32_MAX;
 }
 
-/* Makes and maps the file; false where that is not possible, and then nothing is left behind. */
+static void name_file(char *to, size_t size, const char *prefix, uint64_t created)
+{
+    to[0] = 0;
+    append(to, size, prefix);
+    append_number(to, size, (uint64_t)memtrack_sys3(SYS_getpid, 0, 0, 0));
+    append(to, size, "-");
+    append_number(to, size, created);
+}
+
+/* Of a process of which nothing is known, for want of room or of address space: an empty file says that it was there. */
+static void leave_trace(long directory, uint64_t created)
+{
+    char name[sizeof(memtrack_rt.region_name)];
+    name_file(name, sizeof(name), "lost-", created);
+    long fd = memtrack_sys4(SYS_openat, directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (!memtrack_sys_failed(fd))
+        memtrack_sys3(SYS_close, fd, 0, 0);
+}
+
+void memtrack_region_give_up(void)
+{
+    long directory = open_session();
+    if (directory < 0)
+        return;
+    leave_trace(directory, memtrack_clock_ns(CLOCK_MONOTONIC));
+    memtrack_sys3(SYS_close, directory, 0, 0);
+}
+
+static void *map_file(long fd)
+{
+    if (memtrack_rt.region_pages < MEMTRACK_INITIAL_PAGES ||
+        memtrack_sys4(SYS_fallocate, fd, 0, 0, MEMTRACK_INITIAL_PAGES * MEMTRACK_PAGE) != 0)
+        return NULL;
+    /* The address space may be too full for the whole: try smaller. */
+    for (; memtrack_rt.region_pages >= MEMTRACK_INITIAL_PAGES; memtrack_rt.region_pages /= 4) {
+        long bytes = (long)(memtrack_rt.region_pages * MEMTRACK_PAGE);
+        if (memtrack_sys3(SYS_ftruncate, fd, bytes, 0) != 0)
+            continue;
+        long at = memtrack_sys6(SYS_mmap, 0, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+        if (!memtrack_sys_failed(at)) {
+            memtrack_sys3(SYS_madvise, at, bytes, MADV_DONTDUMP);
+            return (void *)at;
+        }
+    }
+    return NULL;
+}
+
+/* Makes and maps the file; false where that is not possible, and then a trace is left at most. */
 bool memtrack_region_create(uint32_t origin, uint32_t cell_base, uint64_t parent_created)
 {
     memtrack_rt.region = NULL;
     memtrack_rt.region_pages = capacity_pages();
-    if (memtrack_rt.region_pages < MEMTRACK_INITIAL_PAGES)
-        return false;
     long directory = open_session();
     if (directory < 0)
         return false;
 
     uint64_t created = memtrack_clock_ns(CLOCK_MONOTONIC);
     char *name = memtrack_rt.region_name;
-    name[0] = 0;
-    append(name, sizeof(memtrack_rt.region_name), "region-");
-    append_number(name, sizeof(memtrack_rt.region_name), (uint64_t)memtrack_sys3(SYS_getpid, 0, 0, 0));
-    append(name, sizeof(memtrack_rt.region_name), "-");
-    append_number(name, sizeof(memtrack_rt.region_name), created);
+    name_file(name, sizeof(memtrack_rt.region_name), "region-", created);
     long fd = memtrack_sys4(SYS_openat, directory, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     void *mapping = NULL;
     if (!memtrack_sys_failed(fd)) {
-        if (memtrack_sys4(SYS_fallocate, fd, 0, 0, MEMTRACK_INITIAL_PAGES * MEMTRACK_PAGE) == 0) {
-            /* The address space may be too full for the whole: try smaller. */
-            for (; memtrack_rt.region_pages >= MEMTRACK_INITIAL_PAGES; memtrack_rt.region_pages /= 4) {
-                long bytes = (long)(memtrack_rt.region_pages * MEMTRACK_PAGE);
-                if (memtrack_sys3(SYS_ftruncate, fd, bytes, 0) != 0)
-                    continue;
-                long at = memtrack_sys6(SYS_mmap, 0, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
-                if (!memtrack_sys_failed(at)) {
-                    mapping = (void *)at;
-                    memtrack_sys3(SYS_madvise, at, bytes, MADV_DONTDUMP);
-                    break;
-                }
-            }
-        }
+        mapping = map_file(fd);
         memtrack_sys3(SYS_close, fd, 0, 0);
         if (!mapping)
             memtrack_sys3(SYS_unlinkat, directory, name, 0);
     }
+    if (!mapping)
+        leave_trace(directory, created);
     memtrack_sys3(SYS_close, directory, 0, 0);
     if (!mapping)
         return false;

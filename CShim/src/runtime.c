@@ -51,12 +51,12 @@ static struct memtrack_page *make_page(void)
     return page;
 }
 
-/* `--no-children`: only the process that the launcher itself started is counted. */
+/* `--no-children` and `--follow-exec=off`: of the programs that are started only the launcher's own child is counted. */
 static bool is_wanted(void)
 {
-    if (memtrack_rt.follow_children)
-        return true;
     const char *text = memtrack_config_value("MEMTRACK_LAUNCHER_PID");
+    if (memtrack_rt.follow_children && (memtrack_rt.follow_exec != MEMTRACK_EXEC_OFF || !text))
+        return true;
     long launcher = 0;
     while (text && *text >= '0' && *text <= '9')
         launcher = launcher * 10 + (*text++ - '0');
@@ -75,8 +75,15 @@ static bool is_roomy(void)
 void memtrack_boot(void)
 {
     memtrack_configure();
-    if (!is_wanted() || !is_roomy())
+    memtrack_clock_find();
+    if (memtrack_rt.follow_exec == MEMTRACK_EXEC_FORCE)
+        memtrack_exec_keep(memtrack_config_variables());
+    if (!is_wanted())
         return;
+    if (!is_roomy()) {
+        memtrack_region_give_up();
+        return;
+    }
     for (uint32_t size = 0; size < MEMTRACK_CLASS_TABLE; size++)
         memtrack_class_table[size] = (uint8_t)memtrack_size_class(size);
     memtrack_rt.special = memtrack_rt.verify_stacks || memtrack_rt.unwinder != MEMTRACK_UNWINDER_RULES;
@@ -139,7 +146,10 @@ static bool is_forked_child(void)
 {
     if (MEMTRACK_LOAD(&memtrack_rt.page->epoch) == 0)
         return true;
-    return memtrack_rt.pid_check && (uint32_t)memtrack_sys3(SYS_getpid, 0, 0, 0) != memtrack_rt.pid && !has_cookie();
+    if (!memtrack_rt.pid_check)
+        return false;
+    long pid = memtrack_sys3(SYS_getpid, 0, 0, 0);
+    return pid > 0 && (uint32_t)pid != memtrack_rt.pid && !has_cookie();
 }
 
 /* Everything that is not the plain case. NULL: count without a bank, or (if stopped) not at all. */

@@ -31,6 +31,12 @@
 #define MEMTRACK_READY_BUSY 1u   /* in memtrack_thread.ready: inside a hook; the other bits are the address of its mark */
 #define MEMTRACK_MARK 0x6d74726bu /* what a running hook has in its mark, a word of its own frame */
 
+enum memtrack_follow_exec {
+    MEMTRACK_EXEC_INHERIT = 0, /* programs that get our environment are counted */
+    MEMTRACK_EXEC_FORCE = 1,   /* those that do not, too: see exec.c */
+    MEMTRACK_EXEC_OFF = 2      /* none but the launcher's own child, and what it forks */
+};
+
 struct memtrack_page {
     uint64_t epoch;
     uint32_t child_claim; /* set by the thread of a forked child that repairs the state */
@@ -71,6 +77,7 @@ struct memtrack_runtime {
     uint32_t never_ready;            /* MEMTRACK_EPOCH_NEVER where each call must go the long way: special, pid_check */
     uint32_t verify_stacks;
     uint32_t follow_children;
+    uint32_t follow_exec;            /* enum memtrack_follow_exec */
     uint32_t pid;
     uint32_t stopped;
     uint32_t pid_check;              /* no MADV_WIPEONFORK: compare pids on every call */
@@ -78,12 +85,14 @@ struct memtrack_runtime {
     uint64_t region_bytes;           /* capacity wished for; 0: the default */
     uint64_t region_pages;           /* capacity */
     uint64_t reserved_pages;         /* pages from the start that were reserved at creation */
+    uint32_t locks_future;           /* the program has called mlockall(MCL_FUTURE) */
     uint64_t populate_missing;       /* the kernel has no MADV_POPULATE_WRITE */
     struct memtrack_thread *threads[MEMTRACK_BANKS]; /* by bank index; [0] is never used */
     struct memtrack_counters **shared_chunks;        /* of bank 0 */
     uint32_t reclaim_hint;
     uint32_t acquire_backoff;        /* calls that do without a bank before one is looked for again */
     uint32_t threads_seen;
+    uint32_t is_bare;                /* no launcher: `session` is the common directory of the user */
     char session[256];               /* directory of the region files */
     char region_name[64];
     char executable[512];
@@ -112,9 +121,21 @@ static inline void *memtrack_region_at(uint32_t page)
     return (char *)memtrack_rt.region + (uint64_t)page * MEMTRACK_PAGE;
 }
 
+void memtrack_region_give_up(void);                   /* no region was even tried: leave a trace of this process */
+long memtrack_read_file(const char *path, char *to, size_t size); /* bytes read, -1 where it cannot be opened */
+struct memtrack_mapping memtrack_own_mapping(uint64_t start, uint64_t end); /* the first of the shim's in there */
+void memtrack_unlock_own(void);                       /* munlock all of the shim's */
+
+/* reap.c: removes the oldest regions of ended processes from a directory that nobody looks after */
+void memtrack_reap(long directory);
+
+/* exec.c: our variables, for programs that are started without them */
+void memtrack_exec_keep(const char *const *variables);
+
 /* config.c */
 void memtrack_configure(void);
 const char *memtrack_config_value(const char *name);
+const char *const *memtrack_config_variables(void);
 
 /* threads.c: banks and their owners */
 struct memtrack_thread *memtrack_thread_acquire(uint64_t *mark);
@@ -127,6 +148,11 @@ void memtrack_threads_after_fork(struct memtrack_thread *interrupted);
 uint32_t memtrack_nodes(struct memtrack_walk *walk, uint32_t from, uint32_t end);
 uint32_t memtrack_cell(uint32_t stack, uint32_t size_class); /* a cell id, never 0 */
 void memtrack_intern_after_fork(void);
+
+/* symbol.c: a function that an object itself defines; `dynamic` is its dynamic section, whose pointers lack
+ * `pointer_bias`. NULL where there is none. */
+void *memtrack_symbol(const void *dynamic, uintptr_t bias, uintptr_t pointer_bias, const char *name);
+void memtrack_clock_find(void);
 
 /* modules.c */
 uint16_t memtrack_module_index(const struct memtrack_object *object);

@@ -26,9 +26,15 @@
 #error "the shim is written for x86-64 so far: port sys.h, unwind_*.c and the frame macro of hooks.h"
 #endif
 
+/* System calls that a seccomp filter of the program forbids, by number: they are not made. See seccomp.c. */
+#define MEMTRACK_SYSCALLS 512
+extern uint8_t memtrack_denied[MEMTRACK_SYSCALLS] __attribute__((visibility("hidden")));
+
 static inline long memtrack_sys6(long number, long a, long b, long c, long d, long e, long f)
 {
     long result;
+    if (MEMTRACK_UNLIKELY(memtrack_denied[number]))
+        return -38; /* ENOSYS */
     register long r10 __asm__("r10") = d;
     register long r8 __asm__("r8") = e;
     register long r9 __asm__("r9") = f;
@@ -52,19 +58,14 @@ void *memtrack_map_private(size_t bytes);
 void memtrack_unmap_private(void *start, size_t bytes);
 
 /* True if the eight bytes at `address` can be read, asked of the kernel without touching them:
- * rt_sigprocmask copies the set before it rejects the operation. About 100 ns. The idea is
+ * rt_sigprocmask copies the set before it rejects the operation. Where the call is refused, nothing is known: false. About 100 ns. The idea is
  * abseil's (debugging/internal/address_is_readable). */
 static inline bool memtrack_readable(uintptr_t address)
 {
-    return memtrack_sys4(SYS_rt_sigprocmask, ~0, address, 0, 8) != -14 /* EFAULT */;
+    return memtrack_sys4(SYS_rt_sigprocmask, ~0, address, 0, 8) == -22 /* EINVAL; else EFAULT */;
 }
 
-static inline uint64_t memtrack_clock_ns(clockid_t clock)
-{
-    struct timespec now = {0, 0};
-    clock_gettime(clock, &now); /* vDSO: no system call, no lock, no errno on success */
-    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
-}
+uint64_t memtrack_clock_ns(clockid_t clock); /* symbol.c: no lock, no errno, and nobody's in between */
 
 #define MEMTRACK_LOAD(p) __atomic_load_n((p), __ATOMIC_RELAXED)
 #define MEMTRACK_STORE(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)

@@ -158,7 +158,10 @@ struct memtrack_thread *memtrack_thread_acquire(uint64_t *mark)
     }
     if ((uint32_t)memtrack_sys3(SYS_getpid, 0, 0, 0) != memtrack_rt.pid)
         return NULL;
-    uint32_t tid = (uint32_t)memtrack_sys3(SYS_gettid, 0, 0, 0);
+    long own = memtrack_sys3(SYS_gettid, 0, 0, 0);
+    if (memtrack_sys_failed(own))
+        return NULL;
+    uint32_t tid = (uint32_t)own;
     struct memtrack_thread *thread = reclaim(tid, mark, MEMTRACK_RECLAIM_TRIES);
     if (!thread)
         thread = extend(tid, mark);
@@ -235,7 +238,8 @@ void memtrack_threads_after_fork(struct memtrack_thread *interrupted)
             memtrack_rt.threads[i] = NULL;
             continue;
         }
-        memtrack_sys3(SYS_madvise, thread->chunks, MEMTRACK_CHUNK_POINTERS * sizeof(void *), MADV_DONTNEED);
+        if (memtrack_sys3(SYS_madvise, thread->chunks, MEMTRACK_CHUNK_POINTERS * sizeof(void *), MADV_DONTNEED) != 0)
+            __builtin_memset(thread->chunks, 0, MEMTRACK_CHUNK_POINTERS * sizeof(void *));
         thread->bank = NULL;
         thread->delta = 0;
     }

@@ -95,5 +95,6 @@ extension RegionHealth {
         left.verifySkipped &+= right.verifySkipped
         left.uncountedAllocations &+= right.uncountedAllocations
         left.uncountedBytes &+= right.uncountedBytes
+        left.confined &+= right.confined
     }
 }

@@ -75,6 +75,7 @@ extension UnsafePointer<memtrack_header> {
         health.verifySkipped = word(\.health.verify_skipped)
         health.uncountedAllocations = word(\.health.uncounted_allocations)
         health.uncountedBytes = word(\.health.uncounted_bytes)
+        health.confined = word(\.health.confined)
         return health
     }
 

@@ -5,6 +5,7 @@ internal import Glibc
 ///
 ///     /dev/shm/memtrack-UID/                        mode 0700, the base; /tmp where /dev/shm is of no use
 ///         region-PID-NS                             a program that was preloaded without the launcher
+///         lost-PID-NS                               empty: one that found no room for a region
 ///         session-LAUNCHERPID-NS/                   mode 0700, one run of the launcher
 ///             region-PID-NS
 ///
@@ -71,6 +72,11 @@ public struct SessionDirectory: Sendable, Hashable {
     public func regionFiles() -> [RegionFileName] {
         Self.entries(of: path).compactMap { RegionFileName(directory: path, name: $0) }
             .sorted { ($0.createdMonotonicNanoseconds, $0.pid) < ($1.createdMonotonicNanoseconds, $1.pid) }
+    }
+
+    /// Paths of the traces that processes left which found no room for a region.
+    public func lostFiles() -> [String] {
+        Self.entries(of: path).filter { Self.numbers(in: $0, prefix: "lost-") != nil }.map { path + "/" + $0 }
     }
 
     /// Removes a region of this directory. Its writer, if alive, and who has it mapped are not disturbed.

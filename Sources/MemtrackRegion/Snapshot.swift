@@ -233,6 +233,8 @@ public struct RegionHealth: Sendable, Hashable {
     /// Allocations that no counter could be had for: they are in no other figure.
     public var uncountedAllocations: UInt64 = 0
     public var uncountedBytes: UInt64 = 0
+    /// Seccomp filters of the program that forbid system calls of the shim.
+    public var confined: UInt64 = 0
 
     public init() {}
 }

@@ -43,7 +43,7 @@ public enum FigureText {
         (value < 0 ? "-" : "") + count(value.magnitude)
     }
 
-    static func plural(_ value: UInt64, _ one: String, _ many: String) -> String {
+    public static func plural(_ value: UInt64, _ one: String, _ many: String) -> String {
         count(value) + " " + (value == 1 ? one : many)
     }
 

@@ -19,6 +19,11 @@ enum HealthText {
             "The system refused memory for the counters \($0) times (a small or full /dev/shm, or a limit): "
                 + "later allocations count under (region full)."
         }
+        if health.confined > 0 {
+            result.append(
+                "The program forbade itself system calls that counting needs (seccomp): what has no room from then on "
+                    + "counts under (region full), and new threads without stacks.")
+        }
         add(health.uncountedAllocations) {
             "\($0) allocations (\(FigureText.bytes(health.uncountedBytes))) could not be counted at all for want of "
                 + "memory: they are in no figure of this report."

@@ -75,6 +75,7 @@ struct JSONHealth: Encodable {
     var verifySkipped: UInt64
     var uncountedAllocations: UInt64
     var uncountedBytes: UInt64
+    var confined: UInt64
     var damagedRecords: Int
     var stoppedProcesses: Int
     var regionBytes: UInt64
@@ -105,6 +106,7 @@ struct JSONHealth: Encodable {
         verifySkipped = health.verifySkipped
         uncountedAllocations = health.uncountedAllocations
         uncountedBytes = health.uncountedBytes
+        confined = health.confined
         damagedRecords = shim.damagedRecords
         stoppedProcesses = shim.stopped
         regionBytes = shim.regionBytes

@@ -3,9 +3,13 @@ internal import FoundationEssentials
 
 /// The table of `memtrack list`.
 public enum RegionListText {
-    /// - Parameter hidden: how many older ones are not among the entries.
-    public static func render(_ entries: [RegionListEntry], hidden: Int = 0, layout: Layout) -> String {
-        guard !entries.isEmpty else {
+    /// - Parameters:
+    ///   - hidden: how many older ones are not among the entries.
+    ///   - lost: processes that found no room for a region.
+    public static func render(
+        _ entries: [RegionListEntry], hidden: Int = 0, lost: Int = 0, layout: Layout
+    ) -> String {
+        guard !entries.isEmpty || lost > 0 else {
             return "No regions. Start a program with: memtrack-preload PROGRAM\n"
         }
         var lines = TextLines(layout)
@@ -37,6 +41,11 @@ public enum RegionListText {
         if hidden > 0 {
             let rest = FigureText.plural(UInt64(hidden), "older one", "older ones")
             lines.paragraph("\(rest) of ended processes not shown; --all shows them.", tone: .dim)
+        }
+        if lost > 0 {
+            let count = FigureText.plural(UInt64(lost), "process", "processes")
+            lines.paragraph(
+                "\(count) found no room to count in (a full /dev/shm, ulimit -f or ulimit -v).", tone: .dim)
         }
         lines.blank()
         lines.paragraph(

@@ -120,6 +120,17 @@ extension Monitor {
                     + "of less than 128 MB (ulimit -v).")
         }
         summary.notes += collector.problems
+        if collector.lostProcesses > 0 {
+            let count = FigureText.plural(collector.lostProcesses, "process", "processes")
+            summary.notes.append(
+                "\(count) found no room to count in (\(directory.path), ulimit -f, or ulimit -v): in no figure of this "
+                    + "report.")
+        }
+        if options.keepsRegions, collector.hasSeenRegions {
+            summary.notes.append(
+                "The regions are kept in \(directory.path); look into one with: memtrack report --region FILE"
+            )
+        }
         let living = Set(collector.livingPIDs).sorted()
         if let first = living.first {
             let list = living.prefix(8).map(String.init).joined(separator: ", ")
@@ -139,6 +150,7 @@ extension Monitor {
     /// Removes a session's directory if it holds no region.
     public static func remove(_ directory: SessionDirectory) {
         guard directory.regionFiles().isEmpty else { return }
+        for path in directory.lostFiles() { unlink(path) }
         unlink(directory.path + "/" + PreloadLibrary.fileName)  // the link that PreloadEnvironment makes
         _ = try? directory.removeSelf()
     }

@@ -21,6 +21,8 @@ public final class Monitor {
         public var profileNaming: ProfileNaming?
         /// By the user, who has named the place; not as part of the history.
         public var profileIsAskedFor = false
+        /// The regions stay when the session has ended.
+        public var keepsRegions = false
 
         public init() {}
     }
@@ -70,7 +72,7 @@ public final class Monitor {
         let symbols = SymbolSource(wrappers: wrappers)
         self.symbols = symbols
         collector = directory.map {
-            RegionCollector(directory: $0, builder: symbols.builder, removesDead: true)
+            RegionCollector(directory: $0, builder: symbols.builder, removesDead: !options.keepsRegions)
         }
         self.start = start
         summary = SessionSummary(

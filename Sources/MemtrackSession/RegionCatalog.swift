@@ -61,6 +61,21 @@ public struct RegionCatalog: Sendable {
         }
     }
 
+    /// Traces of processes that found no room for a region, where no launcher is going to read them.
+    public func traces() -> [String] {
+        Self.directories.flatMap { directory -> [String] in
+            if let session = LauncherSession(path: directory.path), liveness.hasLauncher(session) {
+                return []
+            }
+            return directory.lostFiles()
+        }
+    }
+
+    /// Removes the trace of a process.
+    public func removeTrace(_ path: String) throws(SessionError) {
+        if unlink(path) != 0 && errno != ENOENT { throw .cannotWrite(path: path, errno: errno) }
+    }
+
     /// Removes a region's file.
     public func remove(_ entry: RegionListEntry) throws(SessionError) {
         if unlink(entry.path) != 0 && errno != ENOENT { throw .cannotWrite(path: entry.path, errno: errno) }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import Glibc
 public import MemtrackProcfs
 public import MemtrackProfile
 public import MemtrackRegion
@@ -58,6 +59,8 @@ public final class RegionCollector {
     private var endedGauges: [RegionGauge] = []
 
     private var hasBeenFull = false
+    /// Process images that found no room for a region, and left a trace.
+    public private(set) var lostProcesses: UInt64 = 0
 
     /// Regions that could not be read, each with the reason; one line each.
     public private(set) var problems: [String] = []
@@ -187,8 +190,15 @@ extension RegionCollector {
         return hasChanged
     }
 
-    /// A process that cannot make a region tells nobody. Before this removes any it is still as full as it was then.
+    /// A process that cannot make a region leaves a trace, if there is room for that. Before this removes any it is
+    /// still as full as it was then.
     private func lookForRoom() {
+        let lost = directory.lostFiles()
+        if removesDead {
+            for path in lost where unlink(path) == 0 { lostProcesses += 1 }
+        } else {
+            lostProcesses = UInt64(lost.count)
+        }
         guard !hasBeenFull, let free = directory.freeBytes, free < Self.smallestRegion else { return }
         hasBeenFull = true
         problems.append(

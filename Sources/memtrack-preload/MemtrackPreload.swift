@@ -69,6 +69,15 @@ struct MemtrackPreload: ParsableCommand {
     @Flag(help: "Count PROGRAM alone, not its children.")
     var noChildren = false
 
+    @Option(
+        help: .init(
+            "Programs that PROGRAM starts: inherit (counted if they get its environment), force (the "
+                + "environment is put back where it was cleaned) or off.", valueName: "how"))
+    var followExec: String = "inherit"
+
+    @Flag(help: "Leave the regions in the session directory, for: memtrack report --region FILE.")
+    var keep = false
+
     @Option(help: .init("Write the reports to a file instead of standard error.", valueName: "file"))
     var report: String?
 
@@ -152,13 +161,17 @@ struct MemtrackPreload: ParsableCommand {
         guard unwinder == "rules" || unwinder == "libunwind" else {
             throw ValidationError("'\(unwinder)' is no unwinder; give rules or libunwind")
         }
+        guard ["inherit", "force", "off"].contains(followExec) else {
+            throw ValidationError("'\(followExec)' is no way to follow exec; give inherit, force or off")
+        }
         plan.settings = [
             ("MEMTRACK_STACK_DEPTH", String(stackDepth)), ("MEMTRACK_UNWINDER", unwinder),
             ("MEMTRACK_VERIFY_STACKS", verifyStacks ? "1" : "0"),
-            ("MEMTRACK_CHILDREN", noChildren ? "0" : "1"),
+            ("MEMTRACK_CHILDREN", noChildren ? "0" : "1"), ("MEMTRACK_FOLLOW_EXEC", followExec),
         ]
         plan.countsObjects = !noObjects
         plan.monitor.isQuiet = quiet
+        plan.monitor.keepsRegions = keep
         plan.monitor.historyDirectory = noHistory ? nil : historyDir
         plan.monitor.jsonPath = json
         if let output {

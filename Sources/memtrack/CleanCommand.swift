@@ -22,7 +22,11 @@ struct CleanCommand: ParsableCommand {
             if !dryRun { try catalog.remove(entry) }
             try screen.write("\(dryRun ? "would remove" : "removed") \(Escape.text(entry.path))\n")
         }
-        if !dryRun { catalog.removeEmptySessions() }
+        let traces = catalog.traces()
+        if !dryRun {
+            for path in traces { try catalog.removeTrace(path) }
+            catalog.removeEmptySessions()
+        }
         let bytes = found.reduce(0) { $0 &+ $1.residentBytes }
         let count = found.count == 1 ? "1 region" : "\(found.count) regions"
         try screen.write("\(count), \(FigureText.bytes(bytes))\n")

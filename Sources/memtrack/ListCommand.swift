@@ -17,11 +17,14 @@ struct ListCommand: ParsableCommand {
 
     func run() throws {
         let screen = Screen.standardOutput(environment: Variables.current)
-        let found = RegionCatalog().entries(endedLimit: all || json ? .max : Self.endedLimit)
+        let catalog = RegionCatalog()
+        let found = catalog.entries(endedLimit: all || json ? .max : Self.endedLimit)
         if json {
             try screen.write(try RegionListText.json(found.shown))
         } else {
-            try screen.write(RegionListText.render(found.shown, hidden: found.hidden, layout: screen.layout))
+            try screen.write(
+                RegionListText.render(
+                    found.shown, hidden: found.hidden, lost: catalog.traces().count, layout: screen.layout))
         }
     }
 }

@@ -160,7 +160,7 @@ import Testing
                 ("children_lost", \.children_lost), ("verified_stacks", \.verified_stacks),
                 ("verify_mismatches", \.verify_mismatches), ("verify_skipped", \.verify_skipped),
                 ("uncounted_allocations", \.uncounted_allocations), ("uncounted_bytes", \.uncounted_bytes),
-                ("reserved", \.reserved),
+                ("confined", \.confined), ("reserved", \.reserved),
             ])
     }
 

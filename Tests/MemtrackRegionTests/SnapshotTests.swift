@@ -84,9 +84,9 @@ private func builderWithStack(cellBase: UInt32 = 1024, pages: Int = 128) -> (Reg
             health.unknownFrees, health.earlyBlocks, health.regionRefusals, health.sharedBankCalls,
             health.lostMarkers, health.lostGauges, health.childrenLost, health.verifiedStacks,
             health.verifyMismatches, health.verifySkipped, health.uncountedAllocations,
-            health.uncountedBytes,
+            health.uncountedBytes, health.confined,
         ]
-        #expect(figures == Array(1...20))
+        #expect(figures == Array(1...21))
         #expect(
             snapshot.mappings == [
                 RegionMapping(start: 0x7000, bytes: 4096), RegionMapping(start: 0x9000, bytes: 8192),

@@ -231,7 +231,8 @@ struct memtrack_health {
     uint64_t verify_skipped;     /*   of these, not comparable (code without unwind information) */
     uint64_t uncounted_allocations; /* allocations for which not even an overflow counter could be had: */
     uint64_t uncounted_bytes;       /*   they are in no other figure                              */
-    uint64_t reserved[4];
+    uint64_t confined;           /* seccomp filters of the program that forbid system calls of the shim */
+    uint64_t reserved[3];
 };
 
 /* One private mapping of the shim in the target: where to look (/proc/PID/pagemap) for what the

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+import Foundation
+import MemtrackRegion
+import Testing
+
+/// Programs that lock themselves in, or their memory down. The fixtures are confined.c and locked.c.
+@Suite struct TrapConfinedTests {
+    /// Guards the look at each filter before it is in place: a call that it kills for is not made any more.
+    @Test(arguments: [
+        ["prctl", "madvise", "gettid", "tgkill", "rt_sigprocmask"],
+        ["syscall", "madvise", "getpid", "gettid", "sigaltstack", "rt_sigprocmask"], ["strict"],
+        ["prctl", "process_vm_readv", "fallocate"],
+    ])
+    func seccompKills(_ arguments: [String]) throws {
+        let program = try Compiled.fixture("confined.c", ["-O1"])
+        let bare = try Command.run([program] + arguments)
+        if bare.end == .exited(77) { return }  // no seccomp in this kernel
+        try #require(bare.isSuccess)
+        let session = try Session()
+        let finished = try session.run([program] + arguments)
+        #expect(finished.isSuccess, "\(finished.end)")
+        let region = try session.region()
+        #expect(region.health.confined == 1)
+        // 102 before, 20,000 after; none is lost without a word.
+        #expect(region.totals.allocations + region.health.uncountedAllocations == 20_102)
+        #expect(region.totals.liveBlocks == 1)
+        #expect(region.damagedRecords == 0)
+    }
+
+    /// A filter that refuses and does not kill: what the kernel answers is no answer to "is this memory readable".
+    @Test func seccompRefuses() throws {
+        let program = try Compiled.fixture("confined.c", ["-O1"])
+        let session = try Session()
+        let finished = try session.run([program, "errno", "madvise", "gettid", "rt_sigprocmask"])
+        if finished.end == .exited(77) { return }
+        #expect(finished.isSuccess, "\(finished.end)")
+        let region = try session.region()
+        #expect(region.totals.allocations + region.health.uncountedAllocations == 20_102)
+        #expect(region.damagedRecords == 0)
+    }
+
+    /// Guards the mlockall of the shim's own: the kernel's would fault in the whole region, 256 MB of somebody's
+    /// /dev/shm, and count our address space against the program's limit.
+    @Test(arguments: [["both"], ["current"], ["future"], ["both", "6000", "65534"]])
+    func lockedMemory(_ arguments: [String]) throws {
+        if arguments.count > 1 && geteuid() != 0 { return }
+        let program = try Compiled.fixture("locked.c", ["-O1"])
+        chmod(program, 0o755)
+        let bare = try Command.run([program] + arguments)
+        if bare.end == .exited(77) || bare.end == .exited(1) { return }  // not allowed here
+        let session = try Session()
+        let finished = try session.run([program] + arguments)
+        #expect(finished.isSuccess, "\(finished.end)")
+        func figures(_ run: Finished) -> [Int] {
+            run.outputText.split(whereSeparator: \.isWhitespace).compactMap { Int($0) }
+        }
+        let (without, with) = (figures(bare), figures(finished))
+        try #require(without.count == 2 && with.count == 2)
+        #expect(with[0] < without[0] + 4096, "resident, KB: \(without) \(with)")
+        #expect(with[1] < without[1] + 1024, "locked, KB: \(without) \(with)")
+        #expect(try session.region().totals.allocations >= 1002)
+    }
+
+    /// Guards that nothing is counted beside a sanitizer, and that it starts at all: the run-time library of
+    /// AddressSanitizer refuses to come second.
+    @Test(arguments: ["address", "thread", "leak", "undefined"])
+    func sanitizers(_ name: String) throws {
+        let program: String
+        do {
+            program = try Compiled.fixture("threads.c", ["-O1", "-fsanitize=" + name])
+        } catch {
+            return  // not every compiler has all
+        }
+        let bare = try Command.run([program, "short", "16"])
+        guard bare.isSuccess else { return }  // ThreadSanitizer does not get along with every kernel
+        let session = try Session()
+        let finished = try session.run([program, "short", "16"])
+        #expect(finished.end == bare.end, "\(finished.errorText)")
+        #expect(finished.errorText == bare.errorText)
+        if name == "undefined" {
+            #expect(try session.region().totals.allocations > 160)
+        } else {
+            #expect(session.directory.entries().isEmpty)
+        }
+    }
+}
+
+/// Allocators of the program's own. The fixtures are local_new.cpp and extended.c.
+@Suite struct TrapAllocatorTests {
+    /// Guards the operators that a library brings for itself where there are none in the program: it gets its own, as it
+    /// would without us.
+    @Test func libraryWithItsOwnOperatorNew() throws {
+        let host = try Compiled.fixture("local_new.cpp", as: "host", ["-O1", "-DHOST", "-fno-exceptions"])
+        let library = try Compiled.fixture("local_new.cpp", as: "local", ["-O1", "-shared", "-fPIC"])
+        let bare = try Command.run([host, library])
+        #expect(bare.outputText == "100050\n")
+        let session = try Session()
+        let finished = try session.run([host, library])
+        #expect(finished.end == bare.end)
+        #expect(finished.outputText == bare.outputText)
+        let region = try session.region()
+        let numbers = region.cells.filter { $0.sizeClass == SizeClass.containing(4) }.map(\.counters)
+        #expect(numbers.map(\.allocations).reduce(0, +) == 100)
+        #expect(numbers.map(\.liveBlocks).reduce(0, +) == 50)
+    }
+
+    /// Guards jemalloc's own interface: blocks of mallocx are freed by free and those of malloc by dallocx. Without
+    /// jemalloc behind us the functions work all the same, for a program that found them.
+    @Test(arguments: [true, false])
+    func extendedInterface(_ hasJemalloc: Bool) throws {
+        let known = try Command.run(["/sbin/ldconfig", "-p"]).outputText
+        let line = known.split(separator: "\n").first { $0.contains("libjemalloc.so.2") }
+        var flags = ["-O1", "-DBY_NAME"]
+        if hasJemalloc {
+            guard let path = line?.split(separator: " ").last.map(String.init) else { return }
+            flags = ["-O1", path]
+        }
+        let session = try Session()
+        let finished = try session.run([try Compiled.fixture("extended.c", flags)])
+        #expect(finished.isSuccess, "\(finished.end)")
+        let region = try session.region()
+        func cells(_ size: UInt64) -> Counters {
+            region.cells.filter { $0.sizeClass == SizeClass.containing(size) }.map(\.counters)
+                .reduce(into: Counters()) { sum, cell in
+                    sum.allocations += cell.allocations
+                    sum.frees += cell.frees
+                }
+        }
+        #expect(cells(72).allocations == 100 && cells(72).frees == 100)
+        #expect(cells(90).liveBlocks == 10)
+        #expect(cells(33).allocations == 50 && cells(33).liveBlocks == 1)
+        #expect(region.health.unknownFrees == 0)
+    }
+}

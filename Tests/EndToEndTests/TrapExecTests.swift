@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+import Foundation
+import MemtrackRegion
+import Testing
+
+/// Programs that are started with an environment made from scratch, and `--follow-exec`. The fixture is cleaned.c.
+@Suite struct TrapExecTests {
+    static let ways = [
+        "execve", "execle", "execvpe", "fexecve", "posix_spawn", "posix_spawnp", "vfork", "execv", "execvp",
+        "execl",
+        "execlp",
+    ]
+
+    private func run(_ way: String, _ settings: [String: String]) throws -> (Session, [String]) {
+        let session = try Session()
+        let finished = try session.run([Compiled.fixture("cleaned.c", ["-O1"]), way], settings)
+        #expect(finished.isSuccess, "\(way): \(finished.end)")
+        return (session, finished.outputText.split(separator: "\n").map(String.init))
+    }
+
+    /// Guards that the environment is the program's: what it takes away stays away.
+    @Test(arguments: ways) func inherit(_ way: String) throws {
+        let (session, environment) = try run(way, [:])
+        #expect(environment == ["ONLY=this"])
+        #expect(try session.regions().count == 1)
+    }
+
+    /// Guards each wrapper: the second program is counted, and has what it was given beside what is ours.
+    @Test(arguments: ways) func force(_ way: String) throws {
+        let (session, environment) = try run(way, ["MEMTRACK_FOLLOW_EXEC": "force"])
+        #expect(environment.contains("ONLY=this"))
+        #expect(
+            environment.allSatisfy {
+                $0 == "ONLY=this" || $0.hasPrefix("MEMTRACK_") || $0.hasPrefix("LD_PRELOAD=")
+            })
+        let second = try #require(try session.regions().last)
+        #expect(second.identity.arguments.last == "second")
+        let made = second.cells.filter { $0.sizeClass == SizeClass.containing(123) }
+        #expect(made.map(\.counters.allocations).reduce(0, +) == 7)
+    }
+
+    /// Other preloaded libraries are kept, ours is not named twice.
+    @Test func forceKeepsOtherLibraries() throws {
+        let other = try Compiled.fixture("early.c", ["-O1", "-shared", "-fPIC"])
+        let session = try Session()
+        let script = "exec env -i LD_PRELOAD=\(other) sh -c 'echo $LD_PRELOAD; exec env'"
+        let finished = try session.run(["sh", "-c", script], ["MEMTRACK_FOLLOW_EXEC": "force"])
+        let lines = finished.outputText.split(separator: "\n").map(String.init)
+        let library = try Build.library()
+        #expect(lines.first == "\(library):\(other)")
+        #expect(lines.filter { $0.hasPrefix("LD_PRELOAD=") } == ["LD_PRELOAD=\(library):\(other)"])
+        #expect(finished.errors.isEmpty)
+    }
+
+    private struct Processes: Decodable {
+        struct Process: Decodable { var commandLine: [String]? }
+        var processes: [Process]
+    }
+
+    /// The option of the launcher: how many images were counted.
+    @Test(arguments: [("inherit", 2), ("force", 3), ("off", 1)])
+    func launcherOption(_ how: String, _ images: Int) throws {
+        let place = try TemporaryDirectory()
+        let json = place.file("out.json")
+        let program = try Compiled.fixture("cleaned.c", ["-O1"])
+        // The shell, a child that inherits, and one with an empty environment.
+        let finished = try Command.run([
+            try Build.launcher(), "-q", "--no-history", "--json", json, "--follow-exec", how, "sh", "-c",
+            "\(program) second >/dev/null; \(program) vfork >/dev/null; true",
+        ])
+        #expect(finished.isSuccess, "\(finished.errorText)")
+        let report = try JSONDecoder().decode(
+            Processes.self, from: Data(contentsOf: URL(fileURLWithPath: json)))
+        // The second program there is an image of its own: one more than its argument says, where it is counted.
+        #expect(report.processes.count == (how == "off" ? 1 : images + 1), "\(how)")
+    }
+}
