@@ -210,7 +210,7 @@ void memtrack_realloc_end(void *block, struct memtrack_block found, void *fresh,
     else if (found.cell)
         put_back(block, found, frame);
     if (fresh)
-        memtrack_allocated(fresh, size, frame);
+        memtrack_allocated_long(fresh, size, frame);
 }
 
 /* For operator new and delete (new.c), which share the recording. */

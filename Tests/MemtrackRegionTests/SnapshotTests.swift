@@ -55,7 +55,7 @@ private func builderWithStack(cellBase: UInt32 = 1024, pages: Int = 128) -> (Reg
         builder.put(Header.mappings + 8, UInt64(4096))
         builder.put(Header.mappings + 127 * 16, UInt64(0x9000))
         builder.put(Header.mappings + 127 * 16 + 8, UInt64(8192))
-        for field in 0..<20 { builder.put(Header.health + field * 8, UInt64(field + 1)) }
+        for field in 0..<21 { builder.put(Header.health + field * 8, UInt64(field + 1)) }
 
         let directory = TemporaryDirectory()
         let file = try open(builder, in: directory)
