@@ -15,6 +15,8 @@ enum Main {
             var command = try Memtrack.parseAsRoot(rawArguments().dropFirst().map(\.description))
             try command.run()
         } catch {
+            // A status alone, such as that of a diff that found something: all has been said.
+            if let code = error as? ExitCode { exit(code.rawValue) }
             let code = Memtrack.exitCode(for: error)
             guard !code.isSuccess else { Memtrack.exit(withError: error) }
             var text = Memtrack.message(for: error).split(separator: "\n").joined(separator: " ")

@@ -9,10 +9,14 @@ struct Memtrack: ParsableCommand {
         discussion: """
             EXAMPLES:
               memtrack list                      what there is to look at
+              memtrack report bot.pb.gz          the tables of a saved profile
+              memtrack diff old.pb.gz new.pb.gz  what differs between two builds
               memtrack report --pid 4711         the tables of a running program
               memtrack report --region FILE      of one that was left behind
               memtrack clean                     remove what dead programs left
             """,
         version: "memtrack 0.1.0",
-        subcommands: [ListCommand.self, ReportCommand.self, ExportCommand.self, CleanCommand.self])
+        subcommands: [
+            ListCommand.self, ReportCommand.self, DiffCommand.self, ExportCommand.self, CleanCommand.self,
+        ])
 }

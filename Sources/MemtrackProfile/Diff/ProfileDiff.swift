@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import MemtrackRegion
+
+/// How a figure changed from the runs of one build to those of another.
+public struct DiffChange: Sendable, Hashable {
+    /// Medians.
+    public var old: Int64
+    public var new: Int64
+    /// Largest difference between two runs of one side; 0 for one run a side.
+    public var spread: Int64
+    /// The difference is no larger than what runs of one build differ by.
+    public var isNoise: Bool
+
+    public var change: Int64 { new &- old }
+
+    init(_ old: [Int64], _ new: [Int64], slack: Int64) {
+        self.old = Self.median(old)
+        self.new = Self.median(new)
+        func width(_ values: [Int64]) -> Int64 { (values.max() ?? 0) &- (values.min() ?? 0) }
+        spread = max(width(old), width(new))
+        let change = (self.new &- self.old).magnitude
+        isNoise = change != 0 && change <= max(spread, slack).magnitude
+    }
+
+    private static func median(_ values: [Int64]) -> Int64 {
+        let sorted = values.sorted()
+        let middle = sorted.count / 2
+        if sorted.isEmpty { return 0 }
+        if sorted.count % 2 == 1 { return sorted[middle] }
+        return sorted[middle - 1] &+ (sorted[middle] &- sorted[middle - 1]) / 2
+    }
+}
+
+public struct DiffRow: Sendable {
+    public enum Kind: Sendable, Hashable {
+        case both
+        case new
+        case gone
+    }
+
+    public var label: DiffLabel
+    public var kind: Kind
+    /// Matched by function alone: file or module has another name.
+    public var isMoved: Bool
+    /// Functions that only one build shows, and whose allocations the other shows here: inlined without a trace, or
+    /// left out by a tail call.
+    public var inlined: [String]
+    public var changes: [SampleType: DiffChange]
+
+    public func change(_ type: SampleType) -> DiffChange {
+        changes[type] ?? DiffChange([0], [0], slack: 0)
+    }
+}
+
+/// What differs between two builds, or two moments of one run.
+///
+/// Rows are matched by function, file and module; what is left by function and file, then function and module, then
+/// by function alone; and where a function is in no stack of the other side at all, its allocations are looked for
+/// at its callers.
+public struct ProfileDiff: Sendable {
+    /// The figures that are compared.
+    public static let types: [SampleType] = [.inuseSpace, .peakSpace, .allocObjects, .allocSpace]
+
+    public var unit: DiffUnit
+    /// Number of runs.
+    public var oldRuns: Int
+    public var newRuns: Int
+    public var totals: [SampleType: DiffChange]
+    /// In no order.
+    public var rows: [DiffRow]
+
+    public init(old: [LoadedProfile], new: [LoadedProfile], by unit: DiffUnit) {
+        self.unit = unit
+        oldRuns = old.count
+        newRuns = new.count
+        func slack(_ profiles: [LoadedProfile]) -> UInt64 {
+            profiles.map(\.profile.peak.slackBytes).max() ?? 0
+        }
+        let peakSlack = Int64(clamping: slack(old) &+ slack(new))
+        func changes(_ old: [Counters], _ new: [Counters]) -> [SampleType: DiffChange] {
+            var result: [SampleType: DiffChange] = [:]
+            for type in Self.types {
+                result[type] = DiffChange(
+                    old.map(type.value), new.map(type.value), slack: type == .peakSpace ? peakSlack : 0)
+            }
+            return result
+        }
+        var matcher = DiffMatcher(DiffSide(old, by: unit), DiffSide(new, by: unit))
+        matcher.match()
+        if unit == .site { matcher.absorb() }
+        totals = changes(matcher.oldTotals, matcher.newTotals)
+        let nothing = (
+            old: Array(repeating: Counters(), count: old.count),
+            new: Array(repeating: Counters(), count: new.count)
+        )
+        rows = matcher.pairs.compactMap { pair in
+            guard let item = pair.new ?? pair.old else { return nil }
+            return DiffRow(
+                label: item.label,
+                kind: pair.old == nil ? .new : (pair.new == nil ? .gone : .both), isMoved: pair.isMoved,
+                inlined: pair.inlined,
+                changes: changes(pair.old?.runs ?? nothing.old, pair.new?.runs ?? nothing.new))
+        }
+    }
+
+    /// How much a row matters: its largest change, each figure measured by what the program has of it. Live memory is
+    /// measured by the peak: next to nothing may be live at the end.
+    public func weight(_ row: DiffRow, _ type: SampleType?) -> Double {
+        guard let type else { return Self.types.map { weight(row, $0) }.max { abs($0) < abs($1) } ?? 0 }
+        let change = row.change(type)
+        if change.isNoise { return 0 }
+        let whole = totals[type == .inuseSpace ? .peakSpace : type]
+        let largest = max(whole?.old.magnitude ?? 0, whole?.new.magnitude ?? 0, 1)
+        return Double(change.change) / Double(largest)
+    }
+
+    /// What grew comes first, the most first; what shrank last, the most last.
+    /// - Parameter type: nil for whatever changed most.
+    public func ranked(by type: SampleType?) -> [DiffRow] {
+        let keyed = rows.map { (row: $0, weight: weight($0, type), name: $0.label.sortKey) }
+        return keyed.sorted { $0.weight != $1.weight ? $0.weight > $1.weight : $0.name < $1.name }.map(\.row)
+    }
+}
+
+extension DiffLabel {
+    var sortKey: String {
+        switch self {
+        case .frame(let frame, let callers):
+            ([frame] + callers).map { "\($0.function) \($0.file ?? "") \($0.module)" }.joined(separator: " ")
+        case .module(let path): path
+        case .sizeClass(let sizeClass): String(1_000 + sizeClass)
+        }
+    }
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import FoundationEssentials
+public import MemtrackProfile
+internal import MemtrackRegion
+
+/// A diff for programs: all rows, in the order of the text.
+public enum DiffJSON {
+    public static func render(
+        _ diff: ProfileDiff, old: [LoadedProfile], new: [LoadedProfile], options: DiffOptions
+    ) throws(ReportError) -> [UInt8] {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        do {
+            let document = Document(
+                by: diff.unit.rawValue, old: old.map(Source.init), new: new.map(Source.init),
+                totals: changes(diff.totals),
+                rows: diff.ranked(by: options.figure).map(Row.init),
+                limits: options.limits.map(\.text),
+                offenders: diff.offenders(options.limits, chosen: options.figure).map(Offender.init))
+            return Array(try encoder.encode(document)) + [UInt8(ascii: "\n")]
+        } catch {
+            throw .encoding(reason: "\(error)")
+        }
+    }
+
+    private struct Document: Encodable {
+        var version = 1
+        var by: String
+        var old: [Source]
+        var new: [Source]
+        var totals: [String: Change]
+        var rows: [Row]
+        var limits: [String]
+        var offenders: [Offender]
+    }
+
+    private struct Source: Encodable {
+        var name: String
+        var program: String
+        var host: String
+        var buildId: String
+
+        init(_ loaded: LoadedProfile) {
+            name = loaded.name
+            program = loaded.summary.program
+            host = loaded.summary.host
+            buildId = loaded.buildID
+        }
+    }
+
+    private struct Change: Encodable {
+        var old: Int64
+        var new: Int64
+        var change: Int64
+        /// Of the old value; null where that is 0.
+        @OrNull var percent: Double?
+        var spread: Int64
+        var noise: Bool
+
+        init(_ change: DiffChange) {
+            old = change.old
+            new = change.new
+            self.change = change.change
+            percent = change.old == 0 ? nil : Double(change.change) / Double(change.old.magnitude) * 100
+            spread = change.spread
+            noise = change.isNoise
+        }
+    }
+
+    private struct Row: Encodable {
+        @OrNull var function: String?
+        @OrNull var file: String?
+        @OrNull var line: Int?
+        @OrNull var module: String?
+        @OrNull var minimumBytes: UInt64?
+        var callers: [JSONFrame]
+        /// `both`, `new` or `gone`.
+        var kind: String
+        var moved: Bool
+        var inlined: [String]
+        var figures: [String: Change]
+
+        init(_ row: DiffRow) {
+            callers = []
+            switch row.label {
+            case .frame(let frame, let above):
+                function = frame.function
+                file = frame.file
+                line = frame.line
+                module = frame.module
+                callers = above.map(JSONFrame.init)
+            case .module(let path): module = path
+            case .sizeClass(let sizeClass): minimumBytes = SizeClass.range(sizeClass).lowerBound
+            }
+            switch row.kind {
+            case .both: kind = "both"
+            case .new: kind = "new"
+            case .gone: kind = "gone"
+            }
+            moved = row.isMoved
+            inlined = row.inlined
+            figures = changes(row.changes)
+        }
+    }
+
+    private struct Offender: Encodable {
+        /// null for the total.
+        @OrNull var row: Row?
+        var figure: String
+        var limit: String
+        var change: Change
+
+        init(_ offender: DiffOffender) {
+            row = offender.row.map(Row.init)
+            figure = offender.type.rawValue
+            limit = offender.limit.text
+            change = Change(offender.change)
+        }
+    }
+
+    private static func changes(_ all: [SampleType: DiffChange]) -> [String: Change] {
+        Dictionary(uniqueKeysWithValues: all.map { ($0.key.rawValue, Change($0.value)) })
+    }
+}
