@@ -49,7 +49,7 @@ public enum FinalReport {
     }
 
     private static func writeHead(_ session: SessionSummary, to lines: inout TextLines) {
-        lines.rule("memtrack", ["\(Escape.text(session.program)) (\(session.pid))", ended(session)])
+        lines.rule("memtrack", [who(session), ended(session)])
         let command = session.commandLine.map(Escape.text).joined(separator: " ")
         if !command.isEmpty {
             lines.add([Span("  " + DisplayWidth.truncateMiddle(command, to: lines.layout.width - 2), .dim)])
@@ -90,6 +90,11 @@ public enum FinalReport {
                 "No process was ever larger than \(FigureText.bytes(largest)) RSS, memtrack's own memory included.",
                 tone: .dim)
         }
+    }
+
+    /// The program and its PID, where it is one process.
+    static func who(_ session: SessionSummary) -> String {
+        Escape.text(session.program) + (session.pid > 0 ? " (\(session.pid))" : "")
     }
 
     static func ended(_ session: SessionSummary) -> String {

@@ -17,6 +17,7 @@ struct Memtrack: ParsableCommand {
             """,
         version: "memtrack 0.1.0",
         subcommands: [
-            ListCommand.self, ReportCommand.self, DiffCommand.self, ExportCommand.self, CleanCommand.self,
+            ListCommand.self, ReportCommand.self, DiffCommand.self, MergeCommand.self, ExportCommand.self,
+            CleanCommand.self,
         ])
 }

@@ -98,9 +98,7 @@ extension ReportView {
 
     private func writeHead(_ loaded: LoadedProfile, _ options: ViewOptions, to lines: inout TextLines) {
         let session = loaded.summary
-        let pid = session.pid > 0 ? " (\(session.pid))" : ""
-        lines.rule(
-            "memtrack", ["\(Escape.text(session.program))\(pid)", FinalReport.ended(session)])
+        lines.rule("memtrack", [FinalReport.who(session), FinalReport.ended(session)])
         for note in session.notes { lines.paragraph(Escape.text(note), mark: "! ", tone: .warning) }
         if !loaded.sampleTypes.contains(options.figure) && self != .timeline {
             lines.paragraph(
