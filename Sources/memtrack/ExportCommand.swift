@@ -11,6 +11,8 @@ struct ExportCommand: ParsableCommand {
         discussion: """
             EXAMPLES:
               memtrack export bot.pb.gz --format csv --output bot.csv
+              memtrack export bot.pb.gz --format html --output bot.html
+              memtrack export bot.pb.gz --format folded --sample-type peak_space | flamegraph.pl > bot.svg
               memtrack export --pid 4711 --format json | jq .totals
             """)
 
@@ -28,13 +30,22 @@ struct ExportCommand: ParsableCommand {
             "The figure, for formats that have room for one: \(Self.types).", valueName: "type"))
     var sampleType: String = SampleType.preferred.rawValue
 
+    @Option(
+        help: .init("For jsonl: a label of every row; may be given again.", valueName: "name=value"))
+    var label: [String] = []
+
     /// Formats that have an exporter. One line each.
     private static func exporter(_ format: ExportFormat) -> (any ProfileExporter)? {
         switch format {
         case .pprof: PprofExporter()
         case .json: JSONExporter()
         case .csv: CSVExporter()
-        case .folded, .speedscope, .massif, .dhat, .jsonl, .html: nil
+        case .folded: FoldedExporter()
+        case .speedscope: SpeedscopeExporter()
+        case .massif: MassifExporter()
+        case .dhat: DHATExporter()
+        case .jsonl: JSONLinesExporter()
+        case .html: HTMLExporter()
         }
     }
 
@@ -43,6 +54,14 @@ struct ExportCommand: ParsableCommand {
     }
 
     private static var types: String { SampleType.allCases.map(\.rawValue).joined(separator: ", ") }
+
+    private static func label(_ text: String) throws -> ExportLabel {
+        let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+        guard parts.count == 2, !parts[0].isEmpty else {
+            throw ValidationError("'\(text)' is no label; write --label version=1.4")
+        }
+        return ExportLabel(name: String(parts[0]), value: String(parts[1]))
+    }
 
     func run() throws {
         guard let exporter = ExportFormat(rawValue: format).flatMap(Self.exporter) else {
@@ -53,6 +72,7 @@ struct ExportCommand: ParsableCommand {
             throw ValidationError("'\(sampleType)' is no sample type; give one of: \(Self.types)")
         }
         options.sampleType = type
+        options.labels = try label.map(Self.label)
         let screen = Screen.standardOutput(environment: Variables.current)
         let profile = try source.load(showsProgress: screen.isTerminal)
         let bytes = try exporter.export(profile, options: options)

@@ -28,8 +28,21 @@ public struct ExportOptions: Sendable {
     public var sampleType = SampleType.preferred
     /// The profile to compare with, for formats that can show a difference.
     public var base: LoadedProfile?
+    /// What tells this profile from others of a fleet, for formats that are rows of a table.
+    public var labels: [ExportLabel] = []
 
     public init() {}
+}
+
+/// A name and a value that the user gives, such as `version` and `1.4`.
+public struct ExportLabel: Sendable, Hashable {
+    public var name: String
+    public var value: String
+
+    public init(name: String, value: String) {
+        self.name = name
+        self.value = value
+    }
 }
 
 /// Makes a file of a profile. Pure: a value in, bytes out; the command writes them.

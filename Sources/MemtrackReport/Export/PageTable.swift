@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import MemtrackProfile
+internal import MemtrackRegion
+
+/// A table that the page shows as it is, beside those it makes of the samples: sortable, with a filter.
+struct PageTable {
+    enum Unit: String {
+        case text
+        case bytes
+        case count
+        case seconds
+        case number
+    }
+
+    enum Cell {
+        case text(String)
+        case number(Double?)
+    }
+
+    var id: String
+    var title: String
+    var columns: [(title: String, unit: Unit)]
+    var rows: [[Cell]]
+
+    /// Those that have something to say.
+    static func all(_ profile: LoadedProfile) -> [PageTable] {
+        [processes(profile.summary), checkpoints(profile.summary), gauges(profile.summary)].filter {
+            !$0.rows.isEmpty
+        }
+    }
+
+    func write(to json: inout JSONWriter) {
+        json.object { json in
+            json.field("id", id)
+            json.field("title", title)
+            json.key("columns")
+            json.array(of: columns) { json, column in
+                json.array(of: [column.title, column.unit.rawValue]) { $0.value($1) }
+            }
+            json.key("rows")
+            json.array(of: rows) { json, row in
+                json.array(of: row) { json, cell in
+                    switch cell {
+                    case .text(let text): json.value(text)
+                    case .number(let number): json.value(number)
+                    }
+                }
+            }
+        }
+    }
+
+    private static func processes(_ summary: SessionSummary) -> PageTable {
+        PageTable(
+            id: "processes", title: "Processes",
+            columns: [
+                ("PID", .number), ("parent", .number), ("program", .text), ("state", .text),
+                ("allocations", .count), ("allocated", .bytes), ("live", .bytes), ("at its peak", .bytes),
+                ("RSS", .bytes),
+            ],
+            rows: summary.processes.map { process in
+                [
+                    .number(Double(process.pid)), .number(Double(process.parentPID)),
+                    .text(process.executable), .text(process.isAlive ? "running" : "ended"),
+                    .number(process.totals.map { Double($0.allocations) }),
+                    .number(process.totals.map { Double($0.allocatedBytes) }),
+                    .number(process.totals.map { Double($0.liveBytes) }),
+                    .number(process.totals.map { Double($0.peakBytes) }),
+                    .number(process.figures.map { Double($0.rss) }),
+                ]
+            })
+    }
+
+    private static func checkpoints(_ summary: SessionSummary) -> PageTable {
+        PageTable(
+            id: "checkpoints", title: "Checkpoints",
+            columns: [
+                ("number", .number), ("after", .seconds), ("RSS", .bytes), ("with children", .bytes),
+                ("live", .bytes), ("live blocks", .count), ("allocations", .count), ("children", .count),
+                ("threads", .count),
+            ],
+            rows: summary.series.checkpoints.map { point in
+                [
+                    .number(Double(point.number)), .number(point.elapsed),
+                    .number(point.figures.map { Double($0.rss) }),
+                    .number(point.figures.map { Double($0.totalRSS) }),
+                    .number(point.totals.map { Double($0.liveBytes) }),
+                    .number(point.totals.map { Double($0.liveBlocks) }),
+                    .number(point.totals.map { Double($0.allocations) }),
+                    .number(point.figures.map { Double($0.childCount) }),
+                    .number(point.figures.map { Double($0.threads) }),
+                ]
+            })
+    }
+
+    private static func gauges(_ summary: SessionSummary) -> PageTable {
+        PageTable(
+            id: "gauges", title: "Gauges", columns: [("gauge", .text), ("value", .number)],
+            rows: summary.gauges.map { [.text($0.name), .number($0.value)] })
+    }
+}
