@@ -1,6 +1,6 @@
 // Tables: sites, size classes and modules, summed over the samples; and those that come as they are.
 const tables = (() => {
-  const rowsAtFirst = 100;
+  const rowsAtFirst = 50;
   const state = { tab: "sites", filter: "", sort: {}, showsAll: false };
 
   // Sums of every figure by some property of a sample: rows of { id, now: [by type], base: [by type] }.

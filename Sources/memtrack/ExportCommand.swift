@@ -34,8 +34,7 @@ struct ExportCommand: ParsableCommand {
         help: .init("For jsonl: a label of every row; may be given again.", valueName: "name=value"))
     var label: [String] = []
 
-    /// Formats that have an exporter. One line each.
-    private static func exporter(_ format: ExportFormat) -> (any ProfileExporter)? {
+    private static func exporter(_ format: ExportFormat) -> any ProfileExporter {
         switch format {
         case .pprof: PprofExporter()
         case .json: JSONExporter()
@@ -49,9 +48,7 @@ struct ExportCommand: ParsableCommand {
         }
     }
 
-    private static var known: String {
-        ExportFormat.allCases.filter { exporter($0) != nil }.map(\.rawValue).joined(separator: ", ")
-    }
+    private static var known: String { ExportFormat.allCases.map(\.rawValue).joined(separator: ", ") }
 
     private static var types: String { SampleType.allCases.map(\.rawValue).joined(separator: ", ") }
 
@@ -64,8 +61,8 @@ struct ExportCommand: ParsableCommand {
     }
 
     func run() throws {
-        guard let exporter = ExportFormat(rawValue: format).flatMap(Self.exporter) else {
-            throw ValidationError("'\(format)' is no format; give one of: \(Self.known)")
+        guard let format = ExportFormat(rawValue: self.format) else {
+            throw ValidationError("'\(self.format)' is no format; give one of: \(Self.known)")
         }
         var options = ExportOptions()
         guard let type = SampleType(rawValue: sampleType) else {
@@ -75,7 +72,7 @@ struct ExportCommand: ParsableCommand {
         options.labels = try label.map(Self.label)
         let screen = Screen.standardOutput(environment: Variables.current)
         let profile = try source.load(showsProgress: screen.isTerminal)
-        let bytes = try exporter.export(profile, options: options)
+        let bytes = try Self.exporter(format).export(profile, options: options)
         if let output {
             try OutputFile.replace(output, with: bytes)
         } else {

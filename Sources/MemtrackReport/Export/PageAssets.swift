@@ -1097,7 +1097,7 @@ enum PageAssets {
         })();
         // Tables: sites, size classes and modules, summed over the samples; and those that come as they are.
         const tables = (() => {
-          const rowsAtFirst = 100;
+          const rowsAtFirst = 50;
           const state = { tab: "sites", filter: "", sort: {}, showsAll: false };
 
           // Sums of every figure by some property of a sample: rows of { id, now: [by type], base: [by type] }.
@@ -1489,5 +1489,5 @@ enum PageAssets {
         })();
         """###
 
-    static let scriptHash = "sha256-HObzkp26xjV88a+ycsZJMRrem/n5kUcoL0xyLl84vYE="
+    static let scriptHash = "sha256-oLs1IGjtrNIwMeU5jKXkXeabksKkpYJ/Hg03WgWj4zQ="
 }
