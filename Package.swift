@@ -74,6 +74,10 @@ let package = Package(
         .executableTarget(
             name: "launch-probe", dependencies: ["MemtrackLaunch"], path: "Tests/LaunchProbe",
             swiftSettings: settings),
+        // The reader's parts, timed: `make bench-reader`.
+        .executableTarget(
+            name: "reader-bench", dependencies: ["MemtrackProfile", "MemtrackRegion", "MemtrackSymbols"],
+            path: "Tests/Bench/Reader", swiftSettings: settings),
         .testTarget(
             name: "MemtrackProfileTests",
             dependencies: ["MemtrackProfile", "MemtrackRegion", "MemtrackSymbols"],

@@ -9,6 +9,17 @@ final class DieNames {
     /// By the place in memory of the entry that declares the function: it stays while its Dwarf is open.
     private var known: [UnsafeMutableRawPointer: String?] = [:]
 
+    private struct Child {
+        var offset: Dwarf_Off
+        var die: Dwarf_Die
+    }
+
+    /// By the place in memory of the parent.
+    private var knownChildren: [UnsafeMutableRawPointer: [Child]] = [:]
+    private var knownChildrenCount = 0
+    /// 40 bytes each: 40 MB. Then all are forgotten.
+    private static let childrenLimit = 1 << 20
+
     /// The best name of a function: its demangled linkage name, else its own name inside its scopes.
     func name(of die: Dwarf_Die) -> String? {
         let declaration = declaration(of: die)
@@ -90,17 +101,45 @@ final class DieNames {
         var parents: [Dwarf_Die] = []
         var current = Dwarf_Die()
         guard dwarf_diecu(&target, &current, nil, nil) != nil else { return [] }
-        var next = Dwarf_Die()
-        while parents.count < 64, dwarf_child(&current, &next) == 0 {
-            var candidate = next
-            guard dwarf_dieoffset(&candidate) <= offset else { return parents }
-            while dwarf_siblingof(&candidate, &next) == 0, dwarf_dieoffset(&next) <= offset {
-                candidate = next
+        while parents.count < 64 {
+            let siblings = children(of: current)
+            var low = 0
+            var high = siblings.count
+            while low < high {
+                let middle = (low + high) / 2
+                if siblings[middle].offset <= offset { low = middle + 1 } else { high = middle }
             }
-            guard dwarf_dieoffset(&candidate) < offset else { return parents }
-            parents.append(candidate)
-            current = candidate
+            guard low > 0, siblings[low - 1].offset < offset else { return parents }
+            current = siblings[low - 1].die
+            parents.append(current)
         }
         return parents
+    }
+
+    /// The entries directly below one, in the order of the file. Kept, because a namespace of a C++ unit has
+    /// thousands and is asked for by each name inside it: half of all the time spent on names went there.
+    private func children(of die: Dwarf_Die) -> [Child] {
+        guard let key = die.addr else { return [] }
+        if let known = knownChildren[key] { return known }
+        var parent = die
+        var children: [Child] = []
+        var child = Dwarf_Die()
+        var isThere = dwarf_child(&parent, &child) == 0
+        while isThere {
+            let offset = dwarf_dieoffset(&child)
+            // A file that is damaged may link siblings backwards.
+            if let last = children.last, offset <= last.offset { break }
+            children.append(Child(offset: offset, die: child))
+            var next = Dwarf_Die()
+            isThere = dwarf_siblingof(&child, &next) == 0
+            child = next
+        }
+        knownChildrenCount += children.count
+        if knownChildrenCount > Self.childrenLimit {
+            knownChildren = [:]
+            knownChildrenCount = children.count
+        }
+        knownChildren[key] = children
+        return children
     }
 }

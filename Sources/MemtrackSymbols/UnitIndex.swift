@@ -66,7 +66,9 @@ final class UnitIndex {
         }
         var frames: [SourceFrame] = []
         for inlined in unit.inlinedScopes(at: address, in: function) {
-            frames.append(location.frame(function: names.name(of: inlined.die), isInlined: true))
+            // A C function has no scopes: to look for them costs a walk through the unit.
+            let name = unit.isC ? names.plainName(of: inlined.die) : names.name(of: inlined.die)
+            frames.append(location.frame(function: name, isInlined: true))
             location = inlined.caller
         }
         frames.append(
