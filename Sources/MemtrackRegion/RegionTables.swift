@@ -36,11 +36,10 @@ extension RegionPages {
         return modules
     }
 
-    /// All published nodes, by id. `damaged` counts the records that had to be repaired. The parent of a node
-    /// is 0 or a node that is there, and less than the node, so that a walk towards the root always ends.
+    /// Adds to `table` the nodes that are published by now, and reads those again that were not settled.
     ///
     /// The module of a node is not checked here: modules are read after the nodes that name them.
-    mutating func nodes(damaged: inout Int) throws(RegionDamage) -> [RegionNode?] {
+    mutating func readNodes(into table: inout NodeTable) throws(RegionDamage) {
         let perChunk = Int(MEMTRACK_NODES_PER_CHUNK)
         let end = min(Int(header.word(\.node_next)), Int(MEMTRACK_NODE_CHUNKS) * perChunk)
         let directory = Int(MEMTRACK_NODE_DIRECTORY_PAGE) * Self.bytes
@@ -50,32 +49,7 @@ extension RegionPages {
             chunks.append(try claim(directoryEntry(directory, chunk), count: pages, "the node directory"))
         }
         while chunks.last == .some(nil) { chunks.removeLast() }
-
-        let count = max(1, min(end, chunks.count * perChunk))
-        var repaired = 0
-        let nodes = [RegionNode?](unsafeUninitializedCapacity: count) { nodes, initialized in
-            nodes.initialize(repeating: nil)
-            initialized = count
-            for (chunk, start) in chunks.enumerated() {
-                guard let start else { continue }
-                let first = chunk * perChunk
-                for id in max(first, 1)..<min(first + perChunk, count) {
-                    guard var node = NodeLayout.read(start + (id - first) * NodeLayout.stride) else {
-                        continue
-                    }
-                    if node.parent >= id {
-                        repaired += 1
-                        node.cut()
-                    } else if node.parent != 0, nodes[Int(node.parent)] == nil {
-                        // No damage: both may have been published while the table was read.
-                        node.cut()
-                    }
-                    nodes[id] = node
-                }
-            }
-        }
-        damaged += repaired
-        return nodes
+        table.read(chunks, count: max(1, min(end, chunks.count * perChunk)), perChunk: perChunk)
     }
 
     /// The ring of markers, oldest first. One that is being written at this moment is left out.
@@ -131,13 +105,5 @@ enum NodeLayout {
             isSignalFrame: flags & MEMTRACK_NODE_SIGNAL != 0,
             isTruncated: flags & MEMTRACK_NODE_TRUNCATED != 0,
             isIncomplete: flags & MEMTRACK_NODE_INCOMPLETE != 0)
-    }
-}
-
-extension RegionNode {
-    /// Makes this the outermost frame of its stack.
-    fileprivate mutating func cut() {
-        parent = 0
-        isIncomplete = true
     }
 }

@@ -7,12 +7,18 @@ internal import CMemtrack
 /// then the cells they belong to, then the nodes, then the modules.
 struct SnapshotReader {
     private var pages: RegionPages
+    /// Of this snapshot and those before it.
+    private(set) var table: NodeTable
     private var header: UnsafePointer<memtrack_header> { pages.header }
 
     /// While peaks follow each other faster than the counters can be read, the peak is the present.
     private static let attempts = 3
 
-    init(pages: RegionPages) { self.pages = pages }
+    /// - Parameter table: what earlier snapshots of the region have read.
+    init(pages: RegionPages, table: NodeTable = NodeTable()) {
+        self.pages = pages
+        self.table = table
+    }
 
     mutating func read() throws(RegionDamage) -> RegionSnapshot {
         var snapshot = RegionSnapshot(identity: try header.identity())
@@ -23,9 +29,11 @@ struct SnapshotReader {
         snapshot.sampleBytes = header.word(\.sample_bytes)
 
         try readCounters(into: &snapshot)
-        snapshot.nodes = try pages.nodes(damaged: &snapshot.damagedRecords)
+        try pages.readNodes(into: &table)
         snapshot.modules = try pages.modules()
-        checkModules(of: &snapshot)
+        table.check(modules: snapshot.modules)
+        snapshot.nodes = table.nodes
+        snapshot.damagedRecords += table.damaged
         checkStacks(of: &snapshot)
 
         snapshot.markers = try pages.markers()
@@ -90,21 +98,6 @@ struct SnapshotReader {
         }
         snapshot.totals.peakBlocks = snapshot.totals.liveBlocks
         snapshot.totals.peakBytes = snapshot.totals.liveBytes
-    }
-
-    /// A module that is not there becomes "no module".
-    private func checkModules(of snapshot: inout RegionSnapshot) {
-        var known = [Bool](repeating: false, count: Int(UInt16.max) + 1)
-        for index in snapshot.modules.keys { known[Int(index)] = true }
-        var damaged = 0
-        snapshot.nodes.withUnsafeMutableBufferPointer { nodes in
-            for id in nodes.indices {
-                guard let module = nodes[id]?.module, !known[Int(module)] else { continue }
-                nodes[id]?.module = nil
-                damaged += 1
-            }
-        }
-        snapshot.damagedRecords += damaged
     }
 
     /// A site whose stack is not there keeps its figures, as one whose stack could not be taken.
