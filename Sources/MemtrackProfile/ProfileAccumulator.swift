@@ -27,6 +27,9 @@ public struct ProfileAccumulator: Sendable {
 
     public init() {}
 
+    /// Nothing has been added.
+    public var isEmpty: Bool { peakMoments.isEmpty }
+
     init(capacity: Int) {
         entries.reserveCapacity(capacity)
     }

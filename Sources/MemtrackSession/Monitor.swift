@@ -24,6 +24,11 @@ public final class Monitor {
         /// The regions stay when the session has ended.
         public var keepsRegions = false
 
+        /// Somebody may see what was counted.
+        var hasReader: Bool {
+            !isQuiet || historyDirectory != nil || jsonPath != nil || profileNaming != nil
+        }
+
         public init() {}
     }
 
@@ -69,7 +74,7 @@ public final class Monitor {
         self.options = options
         self.screen = screen
         self.complain = complain
-        let symbols = SymbolSource(wrappers: wrappers)
+        let symbols = SymbolSource(wrappers: wrappers, isNeeded: options.hasReader)
         self.symbols = symbols
         collector = directory.map {
             RegionCollector(directory: $0, builder: symbols.builder, removesDead: !options.keepsRegions)

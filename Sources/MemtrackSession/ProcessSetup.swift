@@ -18,9 +18,10 @@ public enum ProcessSetup {
             }
         }
         // A snapshot is a few large arrays, made and dropped at each checkpoint. glibc raises its threshold for
-        // mmap with each of them that is freed, and then keeps the heap that they have left full of holes.
-        setMallocOption(mmapThreshold, 128 << 10)
-        setMallocOption(trimThreshold, 128 << 10)
+        // mmap with each of them that is freed, and then keeps the heap that they have left full of holes. Fixed
+        // lower, each array is new pages from the kernel: a third of what a checkpoint of 20,000 cells cost.
+        setMallocOption(mmapThreshold, 8 << 20)
+        setMallocOption(trimThreshold, 32 << 20)
     }
 
     // M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of <malloc.h>, which Swift does not import.

@@ -59,6 +59,8 @@ public final class RegionCollector {
     private var endedGauges: [RegionGauge] = []
 
     private var hasBeenFull = false
+    private var lastMeasured: UInt64 = 0
+    private static let shimUseAge: UInt64 = 5_000_000_000
     /// Process images that found no room for a region, and left a trace.
     public private(set) var lostProcesses: UInt64 = 0
 
@@ -129,16 +131,14 @@ public final class RegionCollector {
     /// - Parameter figures: of a process, where the caller knows better.
     public func view(_ capture: Capture, figures: [Int32: ProcessFigures] = [:]) -> SessionView {
         fold()
-        var current = settled
-        var all = ended
+        var living: [Profile] = []
         var records = endedRecords
         var gauges: [RegionGauge] = []
         for reading in capture.readings {
             let (image, snapshot) = (reading.image, reading.snapshot)
             let profile = profile(of: reading)
             image.isWarm = true
-            current.add(profile)
-            all.add(profile)
+            living.append(profile)
             if let known = figures[snapshot.identity.pid] { image.figures = known }
             records.append(
                 ProcessRecord(
@@ -151,15 +151,24 @@ public final class RegionCollector {
         let markers = newMarkers.sorted { $0.monotonicNanoseconds < $1.monotonicNanoseconds }
         newMarkers = []
         return SessionView(
-            profile: current.profile, final: all.profile, records: records, markers: markers, gauges: gauges,
-            endedGauges: endedGauges)
+            living: living, ended: ended, settled: settled, records: records, markers: markers,
+            gauges: gauges, endedGauges: endedGauges)
     }
 
-    /// What the shim uses in each living process, measured anew.
+    /// What the shim uses in each living process. Private memory is as it was at most five seconds ago: to measure
+    /// it is a walk through page tables, and was most of what a look between two checkpoints cost.
     public func shimUse() -> [Int32: ShimUse] {
         var uses: [Int32: ShimUse] = [:]
+        let now = Clocks.monotonicNanoseconds
+        let isDue = now &- lastMeasured > Self.shimUseAge
+        if isDue { lastMeasured = now }
         for image in images {
             guard let own = try? image.file.ownMemory() else { continue }
+            if !isDue, image.privateBytes > 0 {
+                uses[image.identity.pid] = ShimUse(
+                    resident: own.regionBytes &+ image.privateBytes, addressSpace: own.reservedBytes)
+                continue
+            }
             let use = ShimUse(of: image.identity.pid, own: own, procfs: procfs)
             image.privateBytes = use.resident &- own.regionBytes
             uses[image.identity.pid] = use

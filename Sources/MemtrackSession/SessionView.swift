@@ -4,10 +4,18 @@ public import MemtrackRegion
 
 /// The state of a session at one moment.
 public struct SessionView {
-    /// Living images, and what the ended ones allocated.
-    public var profile: Profile
-    /// The same with what the ended images left unfreed: for a final report.
-    public var final: Profile
+    /// One for each living image.
+    let living: [Profile]
+    /// The ended images, as each stood at its end.
+    let ended: ProfileAccumulator
+    /// The same with nothing alive.
+    let settled: ProfileAccumulator
+
+    /// Living images, and what the ended ones allocated. Added up at each call.
+    public var profile: Profile { sum(of: settled) }
+    /// The same with what the ended images left unfreed: for a final report. Added up at each call.
+    public var final: Profile { sum(of: ended) }
+
     /// All images in order of their start.
     public var records: [ProcessRecord]
     /// Set since the last view, in order of time.
@@ -15,6 +23,14 @@ public struct SessionView {
     public var gauges: [RegionGauge]
     /// Of the image that ended last, for when nothing lives.
     public var endedGauges: [RegionGauge]
+
+    private func sum(of past: ProfileAccumulator) -> Profile {
+        // The usual case of a program without children: there is nothing to add up.
+        if past.isEmpty, living.count == 1 { return living[0] }
+        var sum = past
+        for profile in living { sum.add(profile) }
+        return sum.profile
+    }
 
     public var lastGauges: [RegionGauge] { gauges.isEmpty ? endedGauges : gauges }
 }

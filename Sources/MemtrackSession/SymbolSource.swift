@@ -12,12 +12,15 @@ public final class SymbolSource {
 
     private final class Files { var seen: Set<CodeFile> = [] }
 
-    public init(wrappers: WrapperMatcher) {
+    /// - Parameter isNeeded: false where nobody is going to see a name: no file is opened then, and all of a
+    ///   launcher's processor time but a little was that.
+    public init(wrappers: WrapperMatcher, isNeeded: Bool = true) {
         let symbolizer = Symbolizer()
         let files = Files()
         self.symbolizer = symbolizer
         self.files = files
         builder = ProfileBuilder(wrappers: wrappers) { file, address in
+            guard isNeeded else { return [] }
             files.seen.insert(file)
             return symbolizer.frames(in: file, address: address)
         }
