@@ -212,6 +212,7 @@ const timeline = (() => {
     ...series.map((one) => element("span", {}, element("i", { class: one.legend }), one.name)),
     ...(line.markers.length > 0 ? [element("span", {}, element("i", { class: "c-mark" }), "marked by the program")] : []),
     ...(line.peakSeconds !== null ? [element("span", {}, element("i", { class: "c-peak" }), "peak of the heap")] : []));
+  if (isDifference) byID("timeline-title").textContent = "Timeline of the new one";
   // Without checkpoints there is nothing to draw.
   byID("timeline").hidden = line.seconds.length === 0;
   document.querySelector('nav a[href="#timeline"]').hidden = line.seconds.length === 0;

@@ -143,7 +143,11 @@ const tables = (() => {
       const [x, y] = [column.value(a), column.value(b)];
       return typeof x === "string" && typeof y === "string" ? (x < y ? -1 : x > y ? 1 : 0) : x - y || 0;
     };
-    const order = rows.slice().sort((a, b) => (wanted.isDown ? compare(b, a) : compare(a, b)));
+    // Of changes, what grew comes first, then what shrank, each by size; what is as it was comes last.
+    const rank = (row) => (column.value(row) > 0 ? 2 : column.value(row) < 0 ? 1 : 0);
+    const byChange = (a, b) => rank(b) - rank(a) || Math.abs(column.value(b)) - Math.abs(column.value(a)) || 0;
+    const order = rows.slice().sort(column.isChange && wanted.isDown
+      ? byChange : (a, b) => (wanted.isDown ? compare(b, a) : compare(a, b)));
     return { order, column, isDown: wanted.isDown };
   }
 

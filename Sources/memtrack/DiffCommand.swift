@@ -20,6 +20,7 @@ struct DiffCommand: ParsableCommand {
               memtrack diff a1.pb.gz a2.pb.gz a3.pb.gz --against b1.pb.gz b2.pb.gz b3.pb.gz
               memtrack diff bot.1.pb.gz bot.9.pb.gz --sort live     two checkpoints of one run
               memtrack diff old.pb.gz new.pb.gz --markdown > comment.md
+              memtrack diff old.pb.gz new.pb.gz --format html --output diff.html
 
             EXIT STATUS: 0; 1 where something has grown beyond --fail-above; 64 for a wrong command line.
             """)
@@ -72,6 +73,18 @@ struct DiffCommand: ParsableCommand {
     @Flag(help: "Print Markdown, for a comment on a pull request.")
     var markdown = false
 
+    @Option(
+        help: .init("One of: text, json, markdown, html (one page with a flame graph).", valueName: "format"))
+    var format: Format?
+
+    @Option(
+        name: .shortAndLong, help: .init("Write to a file instead of standard output.", valueName: "file"))
+    var output: String?
+
+    enum Format: String, ExpressibleByArgument {
+        case text, json, markdown, html
+    }
+
     private static var units: String { DiffUnit.allCases.map(\.rawValue).joined(separator: ", ") }
 
     private static let figures: [(name: String, type: SampleType)] = [
@@ -87,8 +100,12 @@ struct DiffCommand: ParsableCommand {
         guard DiffUnit(rawValue: by) != nil else {
             throw ValidationError("'\(by)' is no unit; give one of: \(Self.units)")
         }
-        guard !(json && markdown) else {
-            throw ValidationError("--json and --markdown contradict each other; give one of them")
+        guard [json, markdown, format != nil].filter({ $0 }).count < 2 else {
+            throw ValidationError("--json, --markdown and --format contradict each other; give one of them")
+        }
+        guard format != .html || (against.isEmpty ? files.count == 2 : files.count + against.count == 2)
+        else {
+            throw ValidationError("a page compares two profiles; memtrack merge makes one of several")
         }
         guard objectLimit >= 0 else {
             throw ValidationError("--object-limit \(objectLimit) is no number of rows; give 0 or more")
@@ -134,13 +151,25 @@ struct DiffCommand: ParsableCommand {
         let new = try load(against.isEmpty ? Array(files.suffix(1)) : against)
         let diff = ProfileDiff(old: old, new: new, by: DiffUnit(rawValue: by) ?? .site)
         let screen = Screen.standardOutput(environment: Variables.current)
-        if json {
-            try screen.write(try DiffJSON.render(diff, old: old, new: new, options: options))
-        } else if markdown {
-            try screen.write(DiffMarkdown.render(diff, DiffTitle(old, new), options: options))
+        let title = DiffTitle(old, new)
+        let bytes: [UInt8]
+        switch format ?? (json ? .json : (markdown ? .markdown : .text)) {
+        case .json: bytes = try DiffJSON.render(diff, old: old, new: new, options: options)
+        case .markdown: bytes = Array(DiffMarkdown.render(diff, title, options: options).utf8)
+        case .html:
+            var export = ExportOptions()
+            export.sampleType = options.figure ?? .preferred
+            export.base = old[0]
+            bytes = try HTMLExporter().export(new[0], options: export)
+        case .text:
+            // A file is no terminal: neither its width nor its colours.
+            let layout = output == nil ? screen.layout : .file
+            bytes = Array(DiffText.render(diff, title, layout: layout, options: options).utf8)
+        }
+        if let output {
+            try OutputFile.replace(output, with: bytes)
         } else {
-            try screen.write(
-                DiffText.render(diff, DiffTitle(old, new), layout: screen.layout, options: options))
+            try screen.write(bytes)
         }
         if !diff.offenders(options.limits, chosen: options.figure).isEmpty { throw ExitCode(1) }
     }

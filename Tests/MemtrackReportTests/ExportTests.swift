@@ -110,7 +110,9 @@ struct ExportTests {
     @Test func `Rows for databases are flat, one a site, with the same keys`() throws {
         let profile = try Self.loaded(hostile: true)
         var options = ExportOptions()
-        options.labels = [ExportLabel(name: "version", value: "1.4"), ExportLabel(name: "role", value: "a\"b")]
+        options.labels = [
+            ExportLabel(name: "version", value: "1.4"), ExportLabel(name: "role", value: "a\"b"),
+        ]
         let text = Self.text(try JSONLinesExporter().export(profile, options: options))
         let rows = try text.split(separator: "\n").map { try Self.object(Array($0.utf8)) }
         #expect(rows.count == profile.profile.sites.count)

@@ -93,7 +93,9 @@ struct PageTests {
 
     @Test func `The page names no other place`() throws {
         let page = try Self.page(try Fixture.session())
-        for word in ["http:", "https:", "src=", "@import", "url(", "fetch(", "XMLHttpRequest", "innerHTML", "eval("] {
+        for word in [
+            "http:", "https:", "src=", "@import", "url(", "fetch(", "XMLHttpRequest", "innerHTML", "eval(",
+        ] {
             #expect(!page.contains(word), "\(word)")
         }
         #expect(page.contains("default-src 'none'"))

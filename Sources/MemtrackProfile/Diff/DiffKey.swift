@@ -16,10 +16,16 @@ public struct DiffKey: Sendable, Hashable {
     /// Base name, as of the module.
     public var file = ""
     public var module = ""
+
+    public init(function: String, file: String = "", module: String = "") {
+        self.function = function
+        self.file = file
+        self.module = module
+    }
 }
 
 /// Finds the names of frames that stay the same from build to build. One for each profile: it remembers.
-struct DiffNames {
+public struct DiffNames: Sendable {
     private let table: StackTable
     private let mainModule: String
     private var keys: [FrameID: DiffKey] = [:]
@@ -29,12 +35,12 @@ struct DiffNames {
     /// Stands for all code of a file that has no names: an address says nothing in another build.
     static let unnamed = "(code without names)"
 
-    init(_ loaded: LoadedProfile) {
+    public init(_ loaded: LoadedProfile) {
         table = loaded.profile.table
         mainModule = loaded.mainModule?.path ?? ""
     }
 
-    mutating func key(of id: FrameID) -> DiffKey {
+    public mutating func key(of id: FrameID) -> DiffKey {
         if let known = keys[id] { return known }
         let frame = table.frame(id)
         let key = DiffKey(

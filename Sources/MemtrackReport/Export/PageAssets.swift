@@ -1090,6 +1090,7 @@ enum PageAssets {
             ...series.map((one) => element("span", {}, element("i", { class: one.legend }), one.name)),
             ...(line.markers.length > 0 ? [element("span", {}, element("i", { class: "c-mark" }), "marked by the program")] : []),
             ...(line.peakSeconds !== null ? [element("span", {}, element("i", { class: "c-peak" }), "peak of the heap")] : []));
+          if (isDifference) byID("timeline-title").textContent = "Timeline of the new one";
           // Without checkpoints there is nothing to draw.
           byID("timeline").hidden = line.seconds.length === 0;
           document.querySelector('nav a[href="#timeline"]').hidden = line.seconds.length === 0;
@@ -1240,7 +1241,11 @@ enum PageAssets {
               const [x, y] = [column.value(a), column.value(b)];
               return typeof x === "string" && typeof y === "string" ? (x < y ? -1 : x > y ? 1 : 0) : x - y || 0;
             };
-            const order = rows.slice().sort((a, b) => (wanted.isDown ? compare(b, a) : compare(a, b)));
+            // Of changes, what grew comes first, then what shrank, each by size; what is as it was comes last.
+            const rank = (row) => (column.value(row) > 0 ? 2 : column.value(row) < 0 ? 1 : 0);
+            const byChange = (a, b) => rank(b) - rank(a) || Math.abs(column.value(b)) - Math.abs(column.value(a)) || 0;
+            const order = rows.slice().sort(column.isChange && wanted.isDown
+              ? byChange : (a, b) => (wanted.isDown ? compare(b, a) : compare(a, b)));
             return { order, column, isDown: wanted.isDown };
           }
 
@@ -1489,5 +1494,5 @@ enum PageAssets {
         })();
         """###
 
-    static let scriptHash = "sha256-oLs1IGjtrNIwMeU5jKXkXeabksKkpYJ/Hg03WgWj4zQ="
+    static let scriptHash = "sha256-8SFoBfAU37PyIWrT1GC6j/iyfMrqkDvWxD3dU3fatAs="
 }

@@ -24,7 +24,7 @@ struct PageJSON {
                 json.null()
             }
             writeTypes(to: &json)
-            writeStacks(PageModel(profile.profile, base: base?.profile), to: &json)
+            writeStacks(PageModel(profile, base: base), to: &json)
             writeTimeline(to: &json)
             json.key("facts")
             json.array(of: PageFacts.facts(profile, base: base)) { json, fact in

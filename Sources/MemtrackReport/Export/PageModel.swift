@@ -4,8 +4,8 @@ internal import MemtrackRegion
 
 /// What the page draws: the stacks of one profile, or of two laid over each other, as one tree of functions.
 ///
-/// Of one profile, a function is (name, file, module), and lines are for the sites. Of two, it is the name without
-/// arguments and suffixes and the module's base name, so that what was rebuilt, moved or inlined meets its twin.
+/// Of one profile, a function is (name, file, module), and lines are for the sites. Of two, it is what `memtrack diff`
+/// takes for the name and the module, so that what was rebuilt, moved or inlined meets its twin.
 struct PageModel {
     struct Function: Hashable {
         var name: String
@@ -47,12 +47,6 @@ struct PageModel {
         var sizeClass: UInt32
     }
 
-    private struct FunctionKey: Hashable {
-        var name: String
-        var file: String
-        var module: String
-    }
-
     private(set) var modules: [ProfileModule] = []
     private(set) var functions: [Function] = []
     private(set) var nodes: [Node] = []
@@ -60,23 +54,48 @@ struct PageModel {
     private(set) var samples: [Sample] = []
     private let isDifference: Bool
     private var moduleIDs: [String: Int] = [:]
-    private var functionIDs: [FunctionKey: Int] = [:]
+    private var functionIDs: [DiffKey: Int] = [:]
+    /// Of a difference: functions that each side has in one module, and not in the same.
+    private var moved: Set<String> = []
     private var nodeIDs: [UInt64: Int] = [:]
     private var siteIDs: [SiteName: Int] = [:]
     private var sampleIDs: [SampleKey: Int] = [:]
 
-    init(_ profile: Profile, base: Profile?) {
+    init(_ profile: LoadedProfile, base: LoadedProfile?) {
         isDifference = base != nil
+        if let base {
+            let old = Self.modulesOfFunctions(base)
+            for (name, modules) in Self.modulesOfFunctions(profile) where modules.count == 1 {
+                if let other = old[name], other.count == 1, other != modules { moved.insert(name) }
+            }
+        }
         add(profile, isBase: false)
         if let base { add(base, isBase: true) }
     }
 
-    private mutating func add(_ profile: Profile, isBase: Bool) {
+    private static func modulesOfFunctions(_ loaded: LoadedProfile) -> [String: Set<String>] {
+        var names = DiffNames(loaded)
+        var result: [String: Set<String>] = [:]
+        for id in loaded.profile.table.frames.indices {
+            let key = names.key(of: FrameID(id))
+            result[key.function, default: []].insert(key.module)
+        }
+        return result
+    }
+
+    private mutating func add(_ loaded: LoadedProfile, isBase: Bool) {
+        let profile = loaded.profile
         let table = profile.table
         let buildIDs = Dictionary(
             profile.modules.map { ($0.path, $0.buildID) }, uniquingKeysWith: { first, _ in first })
-        let names = table.frames.indices.map {
-            function(table.frame(FrameID($0)), isWrapper: table.isWrapper(FrameID($0)), buildIDs: buildIDs)
+        var keys = DiffNames(loaded)
+        let names = table.frames.indices.map { id in
+            let frame = table.frame(FrameID(id))
+            let key =
+                isDifference
+                ? keys.key(of: FrameID(id))
+                : DiffKey(function: frame.function, file: frame.file ?? "", module: frame.module)
+            return function(key, frame, isWrapper: table.isWrapper(FrameID(id)), buildIDs: buildIDs)
         }
         let places = addNodes(of: profile, functions: names)
         for sample in profile.samples {
@@ -128,14 +147,16 @@ struct PageModel {
         return places
     }
 
-    private mutating func function(_ frame: Frame, isWrapper: Bool, buildIDs: [String: [UInt8]]) -> Int {
-        let isNamed = frame.kind == .function
-        let key = FunctionKey(
-            name: isDifference && isNamed ? FunctionName.qualified(frame.function) : frame.function,
-            file: isDifference ? "" : frame.file ?? "",
-            module: isDifference ? frame.moduleName : frame.module)
+    private mutating func function(
+        _ given: DiffKey, _ frame: Frame, isWrapper: Bool, buildIDs: [String: [UInt8]]
+    ) -> Int {
+        var key = given
+        if isDifference {
+            key.file = ""
+            if moved.contains(key.function) { key.module = "" }
+        }
         if let known = functionIDs[key] { return known }
-        let moduleKey = isDifference ? frame.moduleName : frame.module
+        let moduleKey = isDifference ? given.module : frame.module
         let module = moduleIDs[moduleKey, default: modules.count]
         if module == modules.count {
             moduleIDs[moduleKey] = module
@@ -143,7 +164,8 @@ struct PageModel {
         }
         functions.append(
             Function(
-                name: frame.function, file: frame.file ?? "", module: module,
+                name: isDifference && frame.kind == .address ? key.function : frame.function,
+                file: frame.file ?? "", module: module,
                 kind: frame.kind == .builtIn ? .builtIn : (isWrapper ? .wrapper : .code)))
         functionIDs[key] = functions.count - 1
         return functions.count - 1
