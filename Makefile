@@ -2,6 +2,7 @@
 #
 #   make demo      build, then profile a real program and read the report
 #   make test      build and run all tests
+#   make test-exports   the exports in a browser, dh_view, DuckDB and ClickHouse (installs these; a minute)
 #   make bench     measure what the shim costs, beside its peers (long; bench-quick: under three minutes)
 #   make bench-instructions   count instructions of a malloc+free pair, compare with the kept figures
 #   make install   PREFIX=/usr/local DESTDIR=
@@ -29,8 +30,8 @@ SWIFT_RELEASE := swift build -c release --static-swift-stdlib
 SWIFT_SOURCES := $(shell find Sources -name '*.swift' -o -name '*.c' -o -name '*.h') Package.swift \
     CShim/include/memtrack/region.h
 
-.PHONY: all build deps test-deps demo-deps bench-deps shim test test-shim test-swift bench bench-quick bench-instructions \
-    demo install lint clean
+.PHONY: all build deps test-deps exports-deps demo-deps bench-deps shim test test-shim test-swift test-exports \
+    bench bench-quick bench-instructions demo install lint clean
 
 all: build
 build: $(LIBRARY) $(PROGRAMS)
@@ -40,6 +41,8 @@ deps:
 	@Tests/Scripts/packages build
 test-deps:
 	@Tests/Scripts/packages build test
+exports-deps:
+	@Tests/Scripts/packages build exports
 demo-deps:
 	@Tests/Scripts/packages build demo
 bench-deps:
@@ -70,6 +73,9 @@ test-shim: $(LIBRARY) | test-deps
 test-swift: build | test-deps
 	swift test
 
+test-exports: build exports-deps
+	Tests/Exports/run
+
 bench: build bench-deps
 	Tests/Bench/run
 
@@ -91,7 +97,7 @@ install: build
 
 lint: test-deps
 	swift format lint --strict --recursive Sources Tests Package.swift
-	shellcheck Tests/Scripts/* Tests/Bench/run .ci/run
+	shellcheck Tests/Scripts/* Tests/Bench/run Tests/Exports/run .ci/run
 
 clean:
 	rm -rf $(BUILD) .build

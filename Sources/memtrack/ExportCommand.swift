@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import ArgumentParser
 import MemtrackProfile
+import MemtrackProfileFile
 import MemtrackReport
 import MemtrackSession
 
@@ -69,6 +70,9 @@ struct ExportCommand: ParsableCommand {
             throw ValidationError("'\(sampleType)' is no sample type; give one of: \(Self.types)")
         }
         options.sampleType = type
+        if let output, let file = source.file, output == ProfileFile.companionPath(of: file) {
+            throw ValidationError("\(output) is a part of the profile \(file); give another --output")
+        }
         options.labels = try label.map(Self.label)
         let screen = Screen.standardOutput(environment: Variables.current)
         let profile = try source.load(showsProgress: screen.isTerminal)
