@@ -8,6 +8,7 @@
 #define _GNU_SOURCE
 #include "hooks.h"
 #include "next.h"
+#include "python.h"
 
 #include <dlfcn.h>
 
@@ -120,4 +121,5 @@ __attribute__((constructor)) static void memtrack_start(void)
     memtrack_resolve();
     if (memtrack_rt.verify_stacks || memtrack_rt.unwinder == MEMTRACK_UNWINDER_LIBUNWIND)
         memtrack_libunwind_load();
+    memtrack_python_wrap();
 }

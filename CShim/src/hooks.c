@@ -8,6 +8,7 @@
  */
 #include "hooks.h"
 #include "next.h"
+#include "python.h"
 #include "shortway.h"
 
 /* A forked child has no region until its repair is through; a signal handler may get here meanwhile. */
@@ -77,11 +78,12 @@ MEMTRACK_COLD struct memtrack_block memtrack_realloc_take_shared(uintptr_t addre
     return memtrack_rt.stopped ? none : memtrack_livemap_take(address);
 }
 
+/* NULL gets here where a heap lies in the first 64 MiB, as that of a program that is not position-independent may. */
 MEMTRACK_COLD bool memtrack_free_unknown(const void *block)
 {
     if (memtrack_is_early(block))
         return false;
-    if (!memtrack_rt.stopped)
+    if (!memtrack_rt.stopped && block && (uintptr_t)block != memtrack_python_freeing)
         MEMTRACK_HEALTH(unknown_frees, 1);
     return true;
 }

@@ -197,10 +197,16 @@ MEMTRACK_EXPORT size_t malloc_usable_size(void *block)
     return memtrack_next.malloc_usable_size(block);
 }
 
-/* For jemalloc's rallocx and xallocx (jemalloc.c): before the call, and after it; `fresh` NULL: it failed. */
+/* For jemalloc's rallocx and xallocx (jemalloc.c) and for CPython's allocator (python_objects.c): before the call, and after it; `fresh` NULL: it failed. */
 struct memtrack_block memtrack_realloc_begin(void *block, const uintptr_t *frame)
 {
     return take_for_realloc(block, frame);
+}
+
+void memtrack_realloc_freed(struct memtrack_block found, const uintptr_t *frame)
+{
+    if (found.cell)
+        count_realloc_free(found, frame);
 }
 
 void memtrack_realloc_end(void *block, struct memtrack_block found, void *fresh, uint64_t size, const uintptr_t *frame)

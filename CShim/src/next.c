@@ -8,6 +8,7 @@
  */
 #define _GNU_SOURCE
 #include "next.h"
+#include "python.h"
 
 #include "runtime.h"
 
@@ -218,6 +219,7 @@ MEMTRACK_COLD void memtrack_resolve(void)
     memtrack_resolve_jemalloc();
     memtrack_resolve_exec();
     bool is_sanitized = has_sanitizer();
+    memtrack_python_find();
     dlerror(); /* a function that is not there left a message, in our arena: the target must not find it */
     memtrack_next = found;
     phase = 2;

@@ -7,6 +7,7 @@
 
 #include "counters.h"
 #include "next.h"
+#include "python.h"
 
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -87,7 +88,7 @@ void memtrack_boot(void)
     for (uint32_t size = 0; size < MEMTRACK_CLASS_TABLE; size++)
         memtrack_class_table[size] = (uint8_t)memtrack_size_class(size);
     memtrack_rt.special = memtrack_rt.verify_stacks || memtrack_rt.unwinder != MEMTRACK_UNWINDER_RULES;
-    memtrack_rt.allocator_unit_shift = memtrack_next_is_glibc() ? 5 : 4;
+    memtrack_rt.allocator_unit_shift = memtrack_next_is_glibc() && !memtrack_python_is_there() ? 5 : 4;
     struct memtrack_page *page = make_page();
     if (!page || !memtrack_livemap_create() || !memtrack_region_create(MEMTRACK_ORIGIN_EXEC, MEMTRACK_FIRST_CELL, 0))
         return;

@@ -210,6 +210,18 @@ public struct RegionMapping: Sendable, Hashable {
     }
 }
 
+/// What counting the objects of a Python interpreter came to.
+public enum RegionPython: UInt32, Sendable {
+    /// Not asked for, or no CPython.
+    case notAsked = 0
+    /// Its allocator is wrapped; where it stays so, the interpreter was told to use another one.
+    case wrapped = 1
+    /// Each of its objects is counted.
+    case ready = 2
+    /// A version that is not known, or one without the GIL.
+    case unknown = 3
+}
+
 /// What the shim lost or could not do, each a count since the start of the image.
 public struct RegionHealth: Sendable, Hashable {
     public var overflowNodes: UInt64 = 0
@@ -280,6 +292,7 @@ public struct RegionSnapshot: Sendable {
     public var markers: [RegionMarker]
     public var gauges: [RegionGauge]
     public var health: RegionHealth
+    public var python: RegionPython = .notAsked
     /// Records that broke a rule of the format and were repaired or left out; 0 in a sound region.
     public var damagedRecords: Int
     /// Pages of the region file in use and private memory mapped by the shim, in bytes.

@@ -44,6 +44,7 @@ struct SnapshotReader {
         snapshot.privateBytes = header.word(\.own_private_bytes)
         snapshot.reservedBytes = header.word(\.own_reserved_bytes)
         snapshot.mappings = header.mappings()
+        snapshot.python = RegionPython(rawValue: header.word(\.python) & 0xffff) ?? .unknown
         return snapshot
     }
 

@@ -168,6 +168,7 @@ struct MemtrackPreload: ParsableCommand {
             ("MEMTRACK_STACK_DEPTH", String(stackDepth)), ("MEMTRACK_UNWINDER", unwinder),
             ("MEMTRACK_VERIFY_STACKS", verifyStacks ? "1" : "0"),
             ("MEMTRACK_CHILDREN", noChildren ? "0" : "1"), ("MEMTRACK_FOLLOW_EXEC", followExec),
+            ("MEMTRACK_OBJECTS", objects ? "1" : "0"),
         ]
         plan.countsObjects = !noObjects
         plan.monitor.isQuiet = quiet

@@ -95,7 +95,7 @@ import Testing
                 ("flush_bytes", \.flush_bytes), ("livemap_root", \.livemap_root),
                 ("livemap_unit", \.livemap_unit), ("livemap_chunk_shift", \.livemap_chunk_shift),
                 ("own_private_bytes", \.own_private_bytes), ("own_reserved_bytes", \.own_reserved_bytes),
-                ("health", \.health), ("mapping_next", \.mapping_next), ("reserved1", \.reserved1),
+                ("health", \.health), ("mapping_next", \.mapping_next), ("python", \.python),
                 ("mappings", \.mappings),
             ])
     }

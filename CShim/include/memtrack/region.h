@@ -262,6 +262,15 @@ enum memtrack_unwinder {
     MEMTRACK_UNWINDER_LIBUNWIND = 1,
     MEMTRACK_UNWINDER_CALL_SITE = 2  /* depth 1, or no other unwinder available */
 };
+/* header.python, low 16 bits: what MEMTRACK_OBJECTS=1 came to in a program with a Python interpreter */
+enum memtrack_python {
+    MEMTRACK_PYTHON_NONE = 0,    /* not asked for, or no CPython in the program's scope at its start */
+    MEMTRACK_PYTHON_WRAPPED = 1, /* its allocator is wrapped. Still so when the program runs: it was told to use another
+                                    one (PYTHONMALLOC, -X dev), whose blocks are those of malloc                  */
+    MEMTRACK_PYTHON_READY = 2,   /* the interpreter is up, each object of its own is counted: the live map has a
+                                    slot for 16 bytes, and small objects of pymalloc stand in it as blocks         */
+    MEMTRACK_PYTHON_UNKNOWN = 3  /* not 3.8 to 3.13, or without the GIL: only what malloc sees is counted          */
+};
 /* header.capabilities */
 #define MEMTRACK_CAP_WIPE_ON_FORK 1u  /* forks are detected by the kernel; else by comparing pids */
 #define MEMTRACK_CAP_GLIBC_MALLOC 2u  /* the next allocator is glibc's: live map unit 32, else 16  */
@@ -337,7 +346,7 @@ struct memtrack_header {
     struct memtrack_health health;
 
     uint32_t mapping_next;        /* entries of mappings that have been used, freed ones included    */
-    uint32_t reserved1;
+    uint32_t python;              /* MEMTRACK_PYTHON_*, and 3 << 24 | minor version << 16; 0: not asked for */
     struct memtrack_mapping mappings[MEMTRACK_MAPPINGS];
 };
 

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+import Foundation
+import MemtrackRegion
+import Testing
+
+/// The interpreters of this machine: Debian's, and pyenv's where there are any. One of each minor version.
+enum Pythons {
+    static let all: [String] = {
+        var found = [Command.python].compactMap { $0 }
+        let versions = Command.environment["PYENV_ROOT"].map { $0 + "/versions" } ?? "/root/.pyenv/versions"
+        for name in (try? FileManager.default.contentsOfDirectory(atPath: versions))?.sorted() ?? [] {
+            let parts = name.split(separator: ".").compactMap { Int($0) }
+            guard parts.count == 3, parts[0] == 3, (8...13).contains(parts[1]) else { continue }
+            let path = "\(versions)/\(name)/bin/python3"
+            if FileManager.default.isExecutableFile(atPath: path) { found.append(path) }
+        }
+        return found
+    }()
+}
+
+/// Objects of CPython counted without leaving pymalloc: MEMTRACK_OBJECTS=1, as `memtrack-preload -o` sets it.
+@Suite struct PythonObjectsTests {
+    private static let population = """
+        import os, signal, sys
+        keep = [(i, str(i)) for i in range(50000)]
+        lists = {i: [i] for i in range(1000)}
+        grown = []
+        for i in range(3000): grown.append(i)
+        del grown[10:]; grown.clear()
+        os.write(1, b"%d\\n" % sys.getallocatedblocks())
+        os.kill(os.getpid(), signal.SIGKILL)
+        """
+
+    private func run(
+        _ python: String, _ arguments: [String], _ environment: [String: String]
+    ) throws -> (Finished, RegionSnapshot) {
+        let session = try Session()
+        let finished = try Command.run(
+            [python] + arguments, environment: session.environment(environment))
+        return (finished, try session.region())
+    }
+
+    /// The interpreter itself counts its blocks; and with PYTHONMALLOC=malloc they are malloc's, which the hooks of malloc
+    /// count. Isolated, because that must not matter.
+    @Test(arguments: Pythons.all)
+    func countsWhatTheInterpreterCounts(_ python: String) throws {
+        let seed = ["PYTHONHASHSEED": "0"]
+        let (finished, wrapped) = try run(
+            python, ["-S", "-c", Self.population], seed.merging(["MEMTRACK_OBJECTS": "1"]) { $1 })
+        let (_, passedOn) = try run(
+            python, ["-S", "-c", Self.population], seed.merging(["PYTHONMALLOC": "malloc"]) { $1 })
+        let own = try #require(
+            UInt64(finished.outputText.trimmingCharacters(in: .whitespacesAndNewlines)), "\(finished.errorText)")
+        #expect(own > 150_000)
+        #expect(wrapped.health.unknownFrees == 0)
+        #expect(wrapped.health.untrackedBlocks == 0)
+        // What the interpreter does not count are the requests that it makes of malloc itself.
+        let difference = Int(wrapped.totals.liveBlocks) - Int(own)
+        #expect((0..<3_000).contains(difference), "\(wrapped.totals.liveBlocks), own count \(own)")
+        let other = Int(passedOn.totals.liveBlocks)
+        #expect(abs(Int(wrapped.totals.liveBlocks) - other) < 200, "\(wrapped.totals.liveBlocks), malloc \(other)")
+        #expect(wrapped.python == .ready)
+        #expect(passedOn.python == .notAsked)
+    }
+
+    /// Same output, same ending: with each way to start an interpreter, and with each allocator.
+    @Test(
+        arguments: Pythons.all,
+        [
+            ["-c", "import gc, sys; print(len(sys.modules), gc.isenabled()); 1/0"],
+            ["-I", "-S", "-E", "-c", "print([str(i) for i in range(1000)][-1])"],
+            ["-m", "json.tool", "/dev/null"],
+            ["-X", "dev", "-c", "print({i: [i] for i in range(1000)}[7])"],
+            ["-c", "import memtrack; print(memtrack.value)"],
+            ["mp.py"],
+        ])
+    func behavesTheSame(_ python: String, _ arguments: [String]) throws {
+        let place = try TemporaryDirectory()
+        func write(_ name: String, _ text: String) throws {
+            try text.write(toFile: place.file(name), atomically: true, encoding: .utf8)
+        }
+        try write("memtrack.py", "value = 'a module of the user'\n")
+        try write("sitecustomize.py", "raise RuntimeError('broken')\n")
+        try write(
+            "mp.py",
+            """
+            import multiprocessing
+            def work(n): return len([str(i) for i in range(n)])
+            if __name__ == "__main__":
+                for method in ("fork", "spawn"):
+                    with multiprocessing.get_context(method).Pool(2) as pool:
+                        print(method, pool.map(work, [10, 20000, 30]))
+
+            """)
+        let path = ["PYTHONPATH": place.path]
+        for allocator in arguments[0] == "-I" ? [nil, "debug", "malloc", "pymalloc"] : [nil] {
+            var variables = path
+            variables["PYTHONMALLOC"] = allocator
+            let bare = try Command.run(
+                [python] + arguments, environment: Command.environment.merging(variables) { $1 },
+                directory: place.path)
+            let session = try Session()
+            variables["MEMTRACK_OBJECTS"] = "1"
+            let observed = try Command.run(
+                [python] + arguments, environment: session.environment(variables), directory: place.path)
+            #expect(observed.end == bare.end)
+            #expect(observed.outputText == bare.outputText)
+            #expect(observed.errorText == bare.errorText)
+            #expect(try session.regions().contains { $0.totals.allocations > 0 })
+        }
+    }
+
+    @Test(arguments: Pythons.all)
+    func collectionsAndTheModule(_ python: String) throws {
+        let script = """
+            import gc
+            gc.collect(); gc.callbacks.append(lambda *_: None)
+            stats = gc.get_stats()[2]["collections"]
+            for i in range(7): gc.collect(2)
+            class Cycle: pass
+            a = Cycle(); a.me = a; del a
+            gc.collect(1)
+            import memtrack
+            memtrack.checkpoint("loaded")
+            memtrack.gauge("requests", 42)
+            try: memtrack.gauge(1, 2)
+            except TypeError: print("TypeError")
+            """
+        let (finished, region) = try run(python, ["-I", "-c", script], ["MEMTRACK_OBJECTS": "1"])
+        #expect(finished.isSuccess, "\(finished.errorText)")
+        #expect(finished.outputText == "TypeError\n")
+        let gauges = Dictionary(region.gauges.map { ($0.name, $0.value) }) { $1 }
+        #expect(gauges["requests"] == 42)
+        // Finalisation collects too.
+        #expect((8...11).contains(try #require(gauges["gc.gen2.collections"])))
+        #expect(try #require(gauges["gc.gen1.collections"]) >= 1)
+        #expect(try #require(gauges["gc.gen1.collected"]) >= 1)
+        #expect(gauges["gc.gen2.uncollectable"] == 0)
+        #expect(region.markers.map(\.label) == ["loaded"])
+    }
+
+    /// Without being asked nothing is done.
+    @Test func onlyWhenAsked() throws {
+        let python = try #require(Command.python)
+        let script = "import gc, sys; print(gc.callbacks, len(sys.meta_path))"
+        let bare = try Command.run([python, "-I", "-c", script])
+        let (finished, region) = try run(python, ["-I", "-c", script], [:])
+        #expect(finished.outputText.hasPrefix("[] "))
+        #expect(finished.outputText == bare.outputText)
+        #expect(region.gauges.isEmpty)
+    }
+}
