@@ -117,6 +117,7 @@ def run_once(meter, workload, tool, scale, base, timeout):
         if driven:
             run["wall"] = driven["wall"]
         run["written"] = written_bytes(tool, scratch, drain, paths["drained"])
+        run["found"] = tool.collect(scratch)
         read_loop_timing(run, os.path.join(scratch.disk, "timing"))
         return run
     except OSError as error:

@@ -36,6 +36,10 @@ class Tool:
         """(command to run, environment to add, FIFO to drain or None)"""
         raise NotImplementedError
 
+    def collect(self, scratch):
+        """What else the run has left, before it is removed; None for nothing."""
+        return None
+
     def output_directory(self, scratch):
         """Where the tool leaves its files during a run; None where it leaves none."""
         return os.path.join(scratch.disk, "out")
