@@ -4,7 +4,9 @@
 #   make test      build and run all tests
 #   make test-exports   the exports in a browser, dh_view, DuckDB and ClickHouse (installs these; a minute)
 #   make bench     measure what the shim costs, beside its peers (long; bench-quick: under three minutes)
-#   make bench-instructions   count instructions of a malloc+free pair, compare with the kept figures
+#   make bench-instructions   count instructions of a malloc+free pair, compare with the kept figures (part of test)
+#   make bench-reader   what the reader costs: snapshots, checkpoints, names, start; and memory, per event and per thread
+#   make bench-verify   counts and stacks of every workload of the bench against independent ones
 #   make install   PREFIX=/usr/local DESTDIR=
 #
 # Each target installs the Debian packages it lacks (it says which; needs root or sudo, and apt).
@@ -30,8 +32,8 @@ SWIFT_RELEASE := swift build -c release --static-swift-stdlib
 SWIFT_SOURCES := $(shell find Sources -name '*.swift' -o -name '*.c' -o -name '*.h') Package.swift \
     CShim/include/memtrack/region.h
 
-.PHONY: all build deps test-deps exports-deps demo-deps bench-deps shim test test-shim test-swift test-exports \
-    bench bench-quick bench-instructions demo install lint clean
+.PHONY: all build deps test-deps exports-deps demo-deps bench-deps shim test test-shim test-swift test-instructions \
+    test-exports bench bench-quick bench-instructions bench-verify bench-reader demo install lint clean
 
 all: build
 build: $(LIBRARY) $(PROGRAMS)
@@ -65,10 +67,14 @@ $(PROGRAMS) &: $(SWIFT_SOURCES) | deps
 	    install -m 755 "$$bin/memtrack-preload" "$$bin/memtrack" $(BUILD)/bin/ && \
 	    strip $(PROGRAMS)
 
-test: test-deps test-shim test-swift
+test: test-deps test-shim test-instructions test-swift
 
 test-shim: $(LIBRARY) | test-deps
 	$(MAKE) -C Tests/Shim check
+
+# Instructions of a malloc+free pair, against the figures kept in Tests/Bench/instructions.json.
+test-instructions: $(LIBRARY) | test-deps
+	Tests/Bench/check_instructions
 
 test-swift: build | test-deps
 	swift test
@@ -84,6 +90,13 @@ bench-quick: build bench-deps
 
 bench-instructions: $(LIBRARY) | bench-deps
 	Tests/Bench/check_instructions
+
+bench-verify: build bench-deps
+	python3 -B Tests/Bench/verify.py
+
+bench-reader: build bench-deps
+	$(SWIFT_RELEASE) --product reader-bench
+	python3 -B Tests/Bench/reader.py
 
 demo: build demo-deps
 	@Tests/Scripts/demo
