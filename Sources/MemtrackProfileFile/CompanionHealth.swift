@@ -27,7 +27,7 @@ struct CompanionHealth: Codable {
         ("verifyMismatches", \.verifyMismatches),
         ("verifySkipped", \.verifySkipped),
         ("uncountedAllocations", \.uncountedAllocations),
-        ("uncountedBytes", \.uncountedBytes),
+        ("uncountedBytes", \.uncountedBytes), ("confined", \.confined),
     ]
 
     private static let shimFields: [(String, any WritableKeyPath<ShimFigures, UInt64> & Sendable)] = [

@@ -96,6 +96,15 @@ import Testing
         }
     }
 
+    /// A count that is added to the region must be added to the file.
+    @Test func everyCountOfHealthIsKept() throws {
+        let text = String(decoding: try ProfileFile.encode(Fixture.loaded).companion, as: UTF8.self)
+        for field in Mirror(reflecting: RegionHealth()).children {
+            let name = try #require(field.label)
+            #expect(text.contains("\"\(name)\""), "\(name)")
+        }
+    }
+
     @Test func theCompanionIsBesideTheProfile() {
         #expect(ProfileFile.companionPath(of: "a/bot.pb.gz") == "a/bot.json")
         #expect(ProfileFile.companionPath(of: "bot") == "bot.json")

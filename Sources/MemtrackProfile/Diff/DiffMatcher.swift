@@ -90,11 +90,10 @@ struct DiffMatcher {
                 pairs[place][keyPath: missing]?.keys.contains { $0.function == caller } ?? false
             }
             guard rows.count == 1, let row = rows.first else { continue }
-            let moved = places.reduce(0.0) { $0 + Self.allocations(pairs[$1][keyPath: side]) }
             let gained =
-                Self.allocations(pairs[row][keyPath: missing]) - Self.allocations(pairs[row][keyPath: side])
-            guard moved > 0, abs(gained - moved) <= moved * Self.tolerance else { continue }
-            for place in places {
+                Self.amount(pairs[row][keyPath: missing]) - Self.amount(pairs[row][keyPath: side])
+            let amounts = places.map { Self.amount(pairs[$0][keyPath: side]) }
+            for place in Self.choice(of: amounts, for: gained).map({ places[$0] }) {
                 guard let item = pairs[place][keyPath: side] else { continue }
                 pairs[row].inlined.append(item.keys.first?.function ?? "")
                 if var target = pairs[row][keyPath: side] {
@@ -128,8 +127,28 @@ struct DiffMatcher {
         return sums.max { $0.value != $1.value ? $0.value < $1.value : $0.key > $1.key }?.key
     }
 
-    private static func allocations(_ item: DiffSide.Item?) -> Double {
-        guard let runs = item?.runs, !runs.isEmpty else { return 0 }
-        return runs.reduce(0.0) { $0 + Double($1.allocations) } / Double(runs.count)
+    /// Allocations and bytes, the mean of the runs.
+    private static func amount(_ item: DiffSide.Item?) -> SIMD2<Double> {
+        guard let runs = item?.runs, !runs.isEmpty else { return .zero }
+        let sum = runs.reduce(into: SIMD2<Double>.zero) {
+            $0 += SIMD2(Double($1.allocations), Double($1.allocatedBytes))
+        }
+        return sum / Double(runs.count)
+    }
+
+    /// Which functions a caller's gain is made of: one of them may be a real change, and not hidden at all. All
+    /// combinations are tried, of the largest functions where there are many.
+    private static func choice(of amounts: [SIMD2<Double>], for gained: SIMD2<Double>) -> [Int] {
+        let places = Array(amounts.indices.sorted { amounts[$0].y > amounts[$1].y }.prefix(10))
+        var best: (error: Double, subset: Int) = (tolerance, 0)
+        for subset in 1..<(1 << places.count) {
+            var sum = SIMD2<Double>.zero
+            for (bit, place) in places.enumerated() where subset >> bit & 1 == 1 { sum += amounts[place] }
+            guard sum.x > 0, sum.y > 0 else { continue }
+            let off = (sum - gained) / sum
+            let error = max(abs(off.x), abs(off.y))
+            if error < best.error { best = (error, subset) }
+        }
+        return places.indices.filter { best.subset >> $0 & 1 == 1 }.map { places[$0] }
     }
 }
