@@ -71,6 +71,13 @@ function element(name, attributes, ...children) {
 
 const byID = (id) => document.getElementById(id);
 
+// Of any number of values, some of them null; Math.max takes some ten thousand.
+function largestOf(values) {
+  let largest = 0;
+  for (const value of values) if (value > largest) largest = value;
+  return largest;
+}
+
 function baseName(path) {
   return path.slice(path.lastIndexOf("/") + 1) || path;
 }

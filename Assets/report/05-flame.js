@@ -185,7 +185,7 @@ const flame = (() => {
       result.push([data.types[state.type].label.toLowerCase(), exact(now, kind)]);
       result.push(["of all", share(now, weights.now[0])]);
       if (state.zoom > 0) result.push(["of the zoomed", share(now, weights.now[state.zoom])]);
-      if (weights.own && node > 0) result.push(["allocated here", exact(weights.own[node], kind)]);
+      if (weights.own && node > 0) result.push(["itself", exact(weights.own[node], kind)]);
     }
     return result;
   }

@@ -16,7 +16,7 @@ const timeline = (() => {
   const plotHeight = 140;
   let cursor = -1;
 
-  const end = Math.max(line.duration, ...line.seconds, 1e-3);
+  const end = Math.max(line.duration, largestOf(line.seconds), 1e-3);
 
   function horizontal(time, width) {
     return left + time / end * (width - left - right);
@@ -30,11 +30,24 @@ const timeline = (() => {
     return steps.find((step) => largest / step <= 4) || power;
   }
 
+  // Round times, at most eight of them; of a run shorter than a second in milliseconds.
+  function timeStep(most) {
+    const steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400];
+    const finest = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5];
+    const whole = 86400 * Math.ceil(end / 86400 / most);
+    return [...finest, ...steps].find((step) => end / step <= most) ?? whole;
+  }
+
+  function timeText(time, step) {
+    if (step < 0.1) return `${Math.round(time * 1000)} ms`;
+    return step < 1 ? time.toFixed(1) + "s" : seconds(time).replace(/\.0s$/, "s");
+  }
+
   function draw() {
     const height = top + plotHeight + (showsChildren ? 54 : 26);
     const { context, width } = preparedCanvas(canvas, height);
     context.font = '11.5px system-ui, -apple-system, "Segoe UI", "Liberation Sans", sans-serif';
-    const largest = Math.max(1, ...series.flatMap((one) => one.values.map((value) => value || 0)));
+    const largest = Math.max(1, ...series.map((one) => largestOf(one.values)));
     const step = byteStep(largest);
     const highest = Math.ceil(largest / step) * step;
     const vertical = (value) => top + plotHeight - Math.max(0, value) / highest * plotHeight;
@@ -61,11 +74,11 @@ const timeline = (() => {
       context.fillText(bytes(value).replace(/\.00 /, " "), left - 8, y);
     }
     context.textBaseline = "top";
-    const ticks = Math.max(2, Math.min(8, Math.floor((width - left) / 130)));
-    for (let tick = 0; tick <= ticks; tick += 1) {
-      const time = end * tick / ticks;
-      context.textAlign = tick === 0 ? "left" : tick === ticks ? "right" : "center";
-      context.fillText(seconds(time), horizontal(time, width), top + plotHeight + 7);
+    const stepOfTime = timeStep(Math.max(2, Math.min(8, Math.floor((width - left) / 110))));
+    for (let tick = 0; tick * stepOfTime <= end; tick += 1) {
+      const x = horizontal(tick * stepOfTime, width);
+      context.textAlign = tick === 0 ? "left" : x > width - right - 24 ? "right" : "center";
+      context.fillText(timeText(tick * stepOfTime, stepOfTime), x, top + plotHeight + 7);
     }
   }
 
@@ -126,7 +139,7 @@ const timeline = (() => {
   }
 
   function drawChildren(context, width) {
-    const largest = Math.max(...line.children.map((value) => value || 0));
+    const largest = largestOf(line.children);
     const bottom = top + plotHeight + 50;
     context.fillStyle = styleValue("--faint");
     context.textAlign = "right";

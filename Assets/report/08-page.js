@@ -21,7 +21,7 @@ const page = (() => {
     add("At the peak", "peak_space", blocks("peak_objects"));
     add("Allocated", "alloc_space", "in all");
     add("Allocations", "alloc_objects", temporary);
-    const largest = Math.max(...data.timeline.rss.map((rss) => rss || 0), 0);
+    const largest = largestOf(data.timeline.rss);
     if (!isDifference && largest > 0) {
       result.push(element("div", {}, element("dt", { text: "Largest RSS" }), element(
         "dd", { title: count(largest) + " B" }, bytes(largest), element("small", { text: "at a checkpoint" }))));

@@ -31,6 +31,25 @@ import Testing
         try Self.refused(["no-such-verb"], ["no-such-verb"], status: 64)
     }
 
+    @Test func saysWhatIsWrongWithAnExport() throws {
+        try Self.refused(["export", "x", "--format", "svg"], ["'svg' is no format", "html"], status: 64)
+        try Self.refused(
+            ["export", "x", "--format", "folded", "--sample-type", "bytes"],
+            ["'bytes' is no sample type", "peak_space"], status: 64)
+        try Self.refused(
+            ["export", "x", "--format", "jsonl", "--label", "v"], ["'v' is no label", "--label version=1.4"],
+            status: 64)
+        try Self.refused(
+            ["export", "bot.pb.gz", "--format", "json", "--output", "bot.json"],
+            ["bot.json is a part of the profile bot.pb.gz"], status: 64)
+        try Self.refused(["export", "/no/such", "--format", "html"], ["/no/such"])
+        try Self.refused(
+            ["diff", "x", "y", "--json", "--format", "html"], ["contradict each other"], status: 64)
+        try Self.refused(
+            ["diff", "x", "y", "--against", "z", "--format", "html"], ["a page compares two profiles"],
+            status: 64)
+    }
+
     @Test func refusesARegionThatIsNotSound() throws {
         let session = try Session()
         _ = try session.run([try ReportTests.target(), "exit"])

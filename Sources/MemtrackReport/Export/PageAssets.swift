@@ -263,12 +263,12 @@ enum PageAssets {
           nav, .field, .choice, .help, #reset, .more, #tip, .hover, .focus { display: none !important; }
           section { break-inside: avoid-page; }
           #tables { break-inside: auto; }
-          #flame-plot { max-height: none; }
+          #flame-plot { max-height: 22cm; overflow: hidden; }
           #table { overflow: visible; }
         }
         """###
 
-    static let styleHash = "sha256-Kga4e0Bj3RR3e4UiFwpa4QMCfDGsnG2iBfgZLrMFSUY="
+    static let styleHash = "sha256-WCXyDH/ImBhQ6OuIp2SC6lo4R8VdgAM3FfIIkj2IIr0="
 
     static let script = ###"""
         "use strict";
@@ -345,6 +345,13 @@ enum PageAssets {
         }
 
         const byID = (id) => document.getElementById(id);
+
+        // Of any number of values, some of them null; Math.max takes some ten thousand.
+        function largestOf(values) {
+          let largest = 0;
+          for (const value of values) if (value > largest) largest = value;
+          return largest;
+        }
 
         function baseName(path) {
           return path.slice(path.lastIndexOf("/") + 1) || path;
@@ -742,7 +749,7 @@ enum PageAssets {
               result.push([data.types[state.type].label.toLowerCase(), exact(now, kind)]);
               result.push(["of all", share(now, weights.now[0])]);
               if (state.zoom > 0) result.push(["of the zoomed", share(now, weights.now[state.zoom])]);
-              if (weights.own && node > 0) result.push(["allocated here", exact(weights.own[node], kind)]);
+              if (weights.own && node > 0) result.push(["itself", exact(weights.own[node], kind)]);
             }
             return result;
           }
@@ -894,7 +901,7 @@ enum PageAssets {
           const plotHeight = 140;
           let cursor = -1;
 
-          const end = Math.max(line.duration, ...line.seconds, 1e-3);
+          const end = Math.max(line.duration, largestOf(line.seconds), 1e-3);
 
           function horizontal(time, width) {
             return left + time / end * (width - left - right);
@@ -908,11 +915,24 @@ enum PageAssets {
             return steps.find((step) => largest / step <= 4) || power;
           }
 
+          // Round times, at most eight of them; of a run shorter than a second in milliseconds.
+          function timeStep(most) {
+            const steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400];
+            const finest = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5];
+            const whole = 86400 * Math.ceil(end / 86400 / most);
+            return [...finest, ...steps].find((step) => end / step <= most) ?? whole;
+          }
+
+          function timeText(time, step) {
+            if (step < 0.1) return `${Math.round(time * 1000)} ms`;
+            return step < 1 ? time.toFixed(1) + "s" : seconds(time).replace(/\.0s$/, "s");
+          }
+
           function draw() {
             const height = top + plotHeight + (showsChildren ? 54 : 26);
             const { context, width } = preparedCanvas(canvas, height);
             context.font = '11.5px system-ui, -apple-system, "Segoe UI", "Liberation Sans", sans-serif';
-            const largest = Math.max(1, ...series.flatMap((one) => one.values.map((value) => value || 0)));
+            const largest = Math.max(1, ...series.map((one) => largestOf(one.values)));
             const step = byteStep(largest);
             const highest = Math.ceil(largest / step) * step;
             const vertical = (value) => top + plotHeight - Math.max(0, value) / highest * plotHeight;
@@ -939,11 +959,11 @@ enum PageAssets {
               context.fillText(bytes(value).replace(/\.00 /, " "), left - 8, y);
             }
             context.textBaseline = "top";
-            const ticks = Math.max(2, Math.min(8, Math.floor((width - left) / 130)));
-            for (let tick = 0; tick <= ticks; tick += 1) {
-              const time = end * tick / ticks;
-              context.textAlign = tick === 0 ? "left" : tick === ticks ? "right" : "center";
-              context.fillText(seconds(time), horizontal(time, width), top + plotHeight + 7);
+            const stepOfTime = timeStep(Math.max(2, Math.min(8, Math.floor((width - left) / 110))));
+            for (let tick = 0; tick * stepOfTime <= end; tick += 1) {
+              const x = horizontal(tick * stepOfTime, width);
+              context.textAlign = tick === 0 ? "left" : x > width - right - 24 ? "right" : "center";
+              context.fillText(timeText(tick * stepOfTime, stepOfTime), x, top + plotHeight + 7);
             }
           }
 
@@ -1004,7 +1024,7 @@ enum PageAssets {
           }
 
           function drawChildren(context, width) {
-            const largest = Math.max(...line.children.map((value) => value || 0));
+            const largest = largestOf(line.children);
             const bottom = top + plotHeight + 50;
             context.fillStyle = styleValue("--faint");
             context.textAlign = "right";
@@ -1365,7 +1385,7 @@ enum PageAssets {
             add("At the peak", "peak_space", blocks("peak_objects"));
             add("Allocated", "alloc_space", "in all");
             add("Allocations", "alloc_objects", temporary);
-            const largest = Math.max(...data.timeline.rss.map((rss) => rss || 0), 0);
+            const largest = largestOf(data.timeline.rss);
             if (!isDifference && largest > 0) {
               result.push(element("div", {}, element("dt", { text: "Largest RSS" }), element(
                 "dd", { title: count(largest) + " B" }, bytes(largest), element("small", { text: "at a checkpoint" }))));
@@ -1494,5 +1514,5 @@ enum PageAssets {
         })();
         """###
 
-    static let scriptHash = "sha256-8SFoBfAU37PyIWrT1GC6j/iyfMrqkDvWxD3dU3fatAs="
+    static let scriptHash = "sha256-kyNnQ/FwedvaR/9bpxDS8Kv2ukZxyY82mfAdmY7StwM="
 }

@@ -13,7 +13,12 @@ enum PageFacts {
         }
     }
 
-    static func health(_ profile: LoadedProfile) -> [String] {
+    static func health(_ profile: LoadedProfile, base: LoadedProfile?) -> [String] {
+        guard let base else { return health(profile) }
+        return health(base).map { "Old: " + $0 } + health(profile).map { "New: " + $0 }
+    }
+
+    private static func health(_ profile: LoadedProfile) -> [String] {
         if !profile.hasCompanion {
             return ["Not known: the file beside the profile, which says what was lost, is not there."]
         }

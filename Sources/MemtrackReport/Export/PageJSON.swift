@@ -31,7 +31,7 @@ struct PageJSON {
                 json.array(of: [fact.label, fact.text]) { $0.value($1) }
             }
             json.key("health")
-            json.array(of: PageFacts.health(profile)) { $0.value($1) }
+            json.array(of: PageFacts.health(profile, base: base)) { $0.value($1) }
             json.key("notes")
             json.array(of: profile.summary.notes + profile.summary.hints) { $0.value($1) }
             json.key("tables")
