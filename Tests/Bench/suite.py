@@ -69,7 +69,7 @@ def build_programs(build):
     directory = os.path.join(build, "programs")
     os.makedirs(directory, exist_ok=True)
     names = {"measure": os.path.join(HERE, "measure.c")}
-    for name in ("pair.c", "sites.c", "handoff.c", "parser.c", "churn.cc"):
+    for name in ("pair.c", "sites.c", "handoff.c", "parser.c", "churn.cc", "cells.c", "misses.c", "heap.c"):
         names[name.split(".")[0]] = os.path.join(SOURCES, name)
     header = os.path.join(SOURCES, "timing.h")
     for name, source in names.items():
