@@ -16,7 +16,7 @@ const page = (() => {
     };
     const blocks = (id) => (typeIndex(id) < 0 ? "" : `in ${count(value(id).now)} blocks`);
     const temporary = typeIndex("temporary_objects") < 0 ? ""
-      : `${share(value("temporary_objects").now, value("alloc_objects").now)} of them temporary`;
+      : `${share(value("temporary_objects").now, Math.max(1, value("alloc_objects").now))} of them temporary`;
     add("Live", "inuse_space", blocks("inuse_objects"));
     add("At the peak", "peak_space", blocks("peak_objects"));
     add("Allocated", "alloc_space", "in all");
@@ -36,7 +36,7 @@ const page = (() => {
     byID("notes").replaceChildren(...data.notes.map((text) => element("p", { class: "notice", text })));
     byID("health-list").replaceChildren(...(data.health.length > 0
       ? data.health.map((text) => element("li", { text }))
-      : [element("li", { class: "good", text: "Nothing was lost: every figure is what it says." })]));
+      : [element("li", { class: "good", text: "Nothing was lost." })]));
     byID("facts").replaceChildren(...data.facts.flatMap(([label, text]) => [
       element("dt", { text: label }), element("dd", { text }),
     ]));

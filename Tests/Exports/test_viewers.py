@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Exports in the viewers they are for."""
+import importlib.util
 import json
+import pathlib
 import re
 import unittest
+
+import jsonschema
 
 from browser import Browser
 from programs import exported, grouped, profile, report, run
@@ -43,6 +47,13 @@ class Massif(unittest.TestCase):
 
 class Speedscope(unittest.TestCase):
     """By the rules of speedscope's file-format-spec.ts and of its importer."""
+
+    def test_the_file_is_valid_by_the_published_schema(self):
+        package = pathlib.Path(importlib.util.find_spec("speedscope_to_codeperf").origin).parent
+        source = (package / "schema/speedscope.py").read_text()
+        schema = json.loads(re.search(r'json\.loads\(\s*"""(.*?)"""', source, re.S)[1])
+        self.assertEqual(schema["definitions"]["FileFormat.SampledProfile"]["required"][0], "endValue")
+        jsonschema.validate(json.loads(exported("second", "speedscope").read_text()), schema)
 
     def test_the_file_is_as_documented(self):
         profile("second")

@@ -13,6 +13,11 @@ enum PageFacts {
         }
     }
 
+    /// What a reader must know before any figure.
+    static func notes(_ profile: LoadedProfile) -> [String] {
+        profile.profile.sampling == nil ? [] : ["\(counting(profile.profile))."]
+    }
+
     static func health(_ profile: LoadedProfile, base: LoadedProfile?) -> [String] {
         guard let base else { return health(profile) }
         return health(base).map { "Old: " + $0 } + health(profile).map { "New: " + $0 }
@@ -55,10 +60,10 @@ enum PageFacts {
 
     private static func counting(_ profile: Profile) -> String {
         if let sampling = profile.sampling {
-            return "sampled: one allocation in \(FigureText.shortBytes(sampling.periodBytes)) on average; "
+            return "Sampled: one allocation in \(FigureText.shortBytes(sampling.periodBytes)) on average; "
                 + "the figures are estimates"
         }
-        return "every allocation, with its whole call stack"
+        return "Every allocation, with its whole call stack"
     }
 
     private static func peak(_ summary: SessionSummary, _ peak: Peak) -> String {
