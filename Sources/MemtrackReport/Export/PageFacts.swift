@@ -15,7 +15,8 @@ enum PageFacts {
 
     /// What a reader must know before any figure.
     static func notes(_ profile: LoadedProfile) -> [String] {
-        profile.profile.sampling == nil ? [] : ["\(counting(profile.profile))."]
+        let sampled = profile.profile.sampling == nil ? [] : ["\(counting(profile.profile))."]
+        return sampled + profile.summary.notes + profile.summary.hints
     }
 
     static func health(_ profile: LoadedProfile, base: LoadedProfile?) -> [String] {

@@ -33,7 +33,7 @@ struct PageJSON {
             json.key("health")
             json.array(of: PageFacts.health(profile, base: base)) { $0.value($1) }
             json.key("notes")
-            json.array(of: PageFacts.notes(profile) + profile.summary.notes + profile.summary.hints) { $0.value($1) }
+            json.array(of: PageFacts.notes(profile)) { $0.value($1) }
             json.key("tables")
             json.array(of: PageTable.all(profile)) { json, table in table.write(to: &json) }
         }
