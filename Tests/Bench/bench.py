@@ -22,7 +22,7 @@ ROOT = os.path.dirname(os.path.dirname(suite.HERE))
 SLOW_DIVISOR = 10
 # bench-quick: everything, short. The deadline leaves room for compiling and for the last run.
 # A run of more than `long` seconds is done `long_rounds` times.
-QUICK = {"scale": 0.2, "rounds": 5, "deadline": 160.0, "slow_rounds": 1, "long": 4.0, "long_rounds": 1}
+QUICK = {"scale": 0.2, "rounds": 4, "deadline": 160.0, "slow_rounds": 1, "long": 4.0, "long_rounds": 1}
 FULL = {"scale": 1.0, "rounds": 7, "deadline": None, "slow_rounds": 3, "long": 30.0, "long_rounds": 3}
 
 

@@ -76,14 +76,17 @@ class MemtrackLauncher(Tool):
     quick = True
 
     def __init__(self, program):
-        super().__init__("memtrack-launcher", "memtrack-preload -i 1 --no-history -q: library, reader and symbols")
+        super().__init__("memtrack-launcher", "memtrack-preload -i 1 --no-history --report FILE: library, reader, symbols, "
+                         "a checkpoint a second and the final report")
         self.program = program
 
     def absent(self):
         return None if os.path.exists(self.program) else f"{self.program} is not built (make build)"
 
     def wrap(self, command, scratch):
-        return [self.program, "-i", "1", "--no-history", "-q", *command], {}, None
+        # To a file: standard error is compared with nothing, and -q would look up no name at all.
+        return [self.program, "-i", "1", "--no-history", "--report", os.path.join(scratch.disk, "report"),
+                *command], {}, None
 
     def output_directory(self, scratch):
         return None  # its session is gone when it ends, and no history was asked for
