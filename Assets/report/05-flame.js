@@ -180,7 +180,7 @@ const flame = (() => {
     if (isDifference) {
       const before = weights.base[node];
       result.push(["old", exact(before, kind)], ["new", exact(now, kind)]);
-      result.push(["change", `${change(now - before, kind)}  ${growth(before, now)}`]);
+      result.push(["change", `${change(now - before, kind)}, ${growth(before, now)}`]);
     } else {
       result.push([data.types[state.type].label.toLowerCase(), exact(now, kind)]);
       result.push(["of all", share(now, weights.now[0])]);

@@ -8,7 +8,7 @@ const page = (() => {
       if (type < 0) return;
       const { now, base } = value(id);
       const unit = data.types[type].unit;
-      const small = isDifference ? `${change(now - base, unit)}  ${growth(base, now)}` : note;
+      const small = isDifference ? now === base ? "as before" : `${change(now - base, unit)}, ${growth(base, now)}` : note;
       const tone = isDifference && now !== base ? (now > base ? "grew" : "shrank") : "";
       result.push(element("div", {}, element("dt", { text: title }), element(
         "dd", { title: unit === "bytes" ? count(now) + " B" : "", "data-type": id, "data-value": String(now) },
@@ -31,6 +31,7 @@ const page = (() => {
 
   function words() {
     byID("title").textContent = data.title;
+    byID("flame-legend").hidden = !isDifference;
     byID("subtitle").textContent = data.subtitle;
     byID("subtitle").title = data.subtitle;
     byID("notes").replaceChildren(...data.notes.map((text) => element("p", { class: "notice", text })));

@@ -76,6 +76,7 @@ enum PageAssets {
               <div id="flame-hover" class="hover" hidden></div>
             </div>
             <p id="flame-line" class="line" aria-live="polite"></p>
+            <p id="flame-legend" class="help" hidden>Red has grown, blue has shrunk; as wide as the larger of old and new.</p>
             <p class="help">Click a function to zoom in, the one on top to zoom out. Keys: arrows move, Enter zooms,
               Esc goes back, Home resets, / searches, i inverts.</p>
           </section>
@@ -260,7 +261,7 @@ enum PageAssets {
         @media print {
           body, section[id], #tiles > div { background: #fff; }
           header { position: static; border: 0; }
-          nav, .field, .choice, .help, #reset, .more, #tip, .hover, .focus { display: none !important; }
+          nav, .field, .choice, .help:not(#flame-legend), #reset, .more, #tip, .hover, .focus { display: none !important; }
           section { break-inside: avoid-page; }
           #tables { break-inside: auto; }
           #flame-plot { max-height: 22cm; overflow: hidden; }
@@ -268,7 +269,7 @@ enum PageAssets {
         }
         """###
 
-    static let styleHash = "sha256-WCXyDH/ImBhQ6OuIp2SC6lo4R8VdgAM3FfIIkj2IIr0="
+    static let styleHash = "sha256-MfrCLWK5ZpVSuLQBwduUQQDpX9s80RYVxtUh96pS+h0="
 
     static let script = ###"""
         "use strict";
@@ -744,7 +745,7 @@ enum PageAssets {
             if (isDifference) {
               const before = weights.base[node];
               result.push(["old", exact(before, kind)], ["new", exact(now, kind)]);
-              result.push(["change", `${change(now - before, kind)}  ${growth(before, now)}`]);
+              result.push(["change", `${change(now - before, kind)}, ${growth(before, now)}`]);
             } else {
               result.push([data.types[state.type].label.toLowerCase(), exact(now, kind)]);
               result.push(["of all", share(now, weights.now[0])]);
@@ -1372,7 +1373,7 @@ enum PageAssets {
               if (type < 0) return;
               const { now, base } = value(id);
               const unit = data.types[type].unit;
-              const small = isDifference ? `${change(now - base, unit)}  ${growth(base, now)}` : note;
+              const small = isDifference ? now === base ? "as before" : `${change(now - base, unit)}, ${growth(base, now)}` : note;
               const tone = isDifference && now !== base ? (now > base ? "grew" : "shrank") : "";
               result.push(element("div", {}, element("dt", { text: title }), element(
                 "dd", { title: unit === "bytes" ? count(now) + " B" : "", "data-type": id, "data-value": String(now) },
@@ -1395,6 +1396,7 @@ enum PageAssets {
 
           function words() {
             byID("title").textContent = data.title;
+            byID("flame-legend").hidden = !isDifference;
             byID("subtitle").textContent = data.subtitle;
             byID("subtitle").title = data.subtitle;
             byID("notes").replaceChildren(...data.notes.map((text) => element("p", { class: "notice", text })));
@@ -1514,5 +1516,5 @@ enum PageAssets {
         })();
         """###
 
-    static let scriptHash = "sha256-Jchk8brKbbe1Wzd53AyxeO2UTXJSqAysZzpzFQnl2W0="
+    static let scriptHash = "sha256-8Rjtj5Ke8KoQ2iU+fEjpxQJ8Q8WGZuspy1hNDdKJUhY="
 }
