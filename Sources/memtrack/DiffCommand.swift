@@ -8,7 +8,7 @@ struct DiffCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "diff",
         abstract: "Compare two builds, or two moments of one run.",
-        usage: "memtrack diff OLD NEW [OPTIONS]\n       memtrack diff OLD… --against NEW… [OPTIONS]",
+        usage: "memtrack diff OLD NEW [OPTIONS]\nmemtrack diff OLD… --against NEW… [OPTIONS]",
         discussion: """
             What is compared is call sites, by function, file and module name, never by address or line: code may move \
             within its file, and a function to another file or module. With several runs a side, medians are compared, \
@@ -18,7 +18,7 @@ struct DiffCommand: ParsableCommand {
               memtrack diff old.pb.gz new.pb.gz
               memtrack diff old.pb.gz new.pb.gz --fail-above 5% --fail-above 100allocs
               memtrack diff a1.pb.gz a2.pb.gz a3.pb.gz --against b1.pb.gz b2.pb.gz b3.pb.gz
-              memtrack diff bot.1.pb.gz bot.9.pb.gz --sort live     two checkpoints of one run
+              memtrack diff bot.1.pb.gz bot.9.pb.gz --sort live     two checkpoints
               memtrack diff old.pb.gz new.pb.gz --markdown > comment.md
               memtrack diff old.pb.gz new.pb.gz --format html --output diff.html
 

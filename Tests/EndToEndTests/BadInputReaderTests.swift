@@ -50,6 +50,30 @@ import Testing
             status: 64)
     }
 
+    @Test func saysWhatIsWrongWithAProfile() throws {
+        let programs = try ProfiledProgram()
+        let path = try programs.profile(["true"], as: "p")
+        let whole = try Data(contentsOf: URL(fileURLWithPath: path))
+        let cut = programs.directory.file("cut.pb.gz")
+        try whole.dropLast(20).write(to: URL(fileURLWithPath: cut))
+        for verb in [
+            ["report"], ["export", "--format", "csv"], ["diff", path], ["merge", "-o", cut, path],
+        ] {
+            try Self.refused(verb + [cut], [cut, "it ends early"])
+            try Self.refused(verb + ["/etc/passwd"], ["/etc/passwd: it is no pprof profile"])
+            try Self.refused(verb + ["/no/such"], ["cannot read /no/such: No such file"])
+            try Self.refused(verb + ["/tmp"], ["cannot read /tmp: Is a directory"])
+            try Self.refused(verb + ["/dev/zero"], ["/dev/zero: larger than 256 MB"])
+        }
+        try Self.refused(["diff", path], ["give OLD and NEW"], status: 64)
+        try Self.refused(["report", path, "--view", "x"], ["'x' is no view"], status: 64)
+        try Self.refused(["report", path, "--sort", "growth"], ["'growth' is no order"], status: 64)
+        try Self.refused(["report", path, "--peak", "--temporary"], ["contradict"], status: 64)
+        try Self.refused(["report", path, "--min-share", "101"], ["no share"], status: 64)
+        try Self.refused(["report", path, "--focus", "("], ["--focus: '(' is not a regular expression"])
+        try Self.refused(["diff", path, path, "--by", "x"], ["'x' is no unit"], status: 64)
+    }
+
     @Test func refusesARegionThatIsNotSound() throws {
         let session = try Session()
         _ = try session.run([try ReportTests.target(), "exit"])

@@ -75,7 +75,9 @@ import Testing
         let (programs, before, after) = try Self.builds(["-O2", "-g"], ["-O2", "-g"])
         for (unit, part) in [("module", "/new"), ("class", "64-79 B"), ("stack", "remember")] {
             let text = try programs.memtrack(["diff", before, after, "--by", unit])
-            let first = text.split(separator: "\n").drop { !$0.contains(": old") }.dropFirst().first
+            let first = text.split(separator: "\n").drop {
+                !$0.contains(/(live|peak|allocs|allocated) change/)
+            }.dropFirst().first
             #expect(first?.contains(part) ?? false, "\(unit): \(text)")
         }
     }

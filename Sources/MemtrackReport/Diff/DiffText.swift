@@ -113,8 +113,8 @@ public enum DiffText {
         }
         let others = ProfileDiff.types.filter { $0 != main }
         var columns = [
-            Table.Column(title: main.shortTitle + ": old", dropOrder: 3), .init(title: "new", dropOrder: 2),
-            .init(title: "change", dropOrder: 0), .init(title: "%", dropOrder: 1),
+            Table.Column(title: "old", dropOrder: 3), .init(title: "new", dropOrder: 2),
+            .init(title: main.shortTitle + " change", dropOrder: 0), .init(title: "%", dropOrder: 1),
         ]
         columns += others.enumerated().map {
             .init(title: $0.element.shortTitle, dropOrder: 4 + $0.offset)
