@@ -22,7 +22,7 @@ ROOT = os.path.dirname(os.path.dirname(suite.HERE))
 SLOW_DIVISOR = 10
 # bench-quick: everything, short. The deadline leaves room for compiling and for the last run.
 # A run of more than `long` seconds is done `long_rounds` times.
-QUICK = {"scale": 0.2, "rounds": 4, "deadline": 160.0, "slow_rounds": 1, "long": 4.0, "long_rounds": 1}
+QUICK = {"scale": 0.1, "rounds": 4, "deadline": 160.0, "slow_rounds": 1, "long": 4.0, "long_rounds": 1}
 FULL = {"scale": 1.0, "rounds": 7, "deadline": None, "slow_rounds": 3, "long": 30.0, "long_rounds": 3}
 
 
@@ -41,7 +41,7 @@ class Campaign:
         self.end = time.monotonic() + settings["deadline"] if settings["deadline"] else None
 
     def scale_for(self, workload, tool):
-        divide = tool.slow and workload.loop
+        divide = tool.slow and workload.divided
         return self.settings["scale"] / (SLOW_DIVISOR if divide else 1)
 
     def rounds_for(self, workload, tool):

@@ -76,9 +76,11 @@ def against_heaptrack(entries, workloads):
             theirs = added.get((workload.name, tool))
             if workload.real and ours and theirs and theirs["cpu_ratio"]["median"] > 1.1:
                 seconds = ours["added_cpu_seconds"]["median"]
+                # A slow tool may have had less work.
+                added_seconds = theirs["added_cpu_seconds"]["median"] * ours["scale"] / theirs["scale"]
                 found.append({"workload": workload.name, "tool": tool, "memtrack_added_seconds": seconds,
-                              "added_seconds": theirs["added_cpu_seconds"]["median"],
-                              "times": theirs["added_cpu_seconds"]["median"] / seconds if seconds > 0 else None})
+                              "added_seconds": added_seconds,
+                              "times": added_seconds / seconds if seconds > 0 else None})
     return found
 
 

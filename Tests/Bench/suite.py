@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The workloads: what is built, what is run, what its answer must be.
 
-`scale` 1 is the full size (about one to two seconds bare on a 2020s x86-64 core); work is proportional to it.
+`scale` 1 is the full size (one to five seconds bare on a 2020s x86-64 core); work is proportional to it.
 """
 import hashlib
 import json
@@ -21,18 +21,20 @@ C_FLAGS = ["-O2", "-g", "-Wall", "-Wextra", "-fno-builtin-malloc", "-fno-builtin
 
 
 class Workload:
-    """loop:   times itself, in pairs; scaled down for slow tools
+    """loop:   times itself, in pairs
+    divided: scaled down for slow tools; loops are
     real:   one of the real programs that count for the geometric mean
     python: memray can run it
     quick:  part of bench-quick
     """
 
-    def __init__(self, name, about, command, *, loop=False, real=False, python=False, quick=True, needs=(), environment=None,
+    def __init__(self, name, about, command, *, loop=False, divided=False, real=False, python=False, quick=True, needs=(), environment=None,
                  output_file=None, drive=None, prepare=None):
         self.name = name
         self.about = about
         self.make_command = command
         self.loop = loop
+        self.divided = divided or loop
         self.real = real
         self.python = python
         self.quick = quick
@@ -139,7 +141,7 @@ def all_workloads(build, programs):
 
     def pair(depth):
         return Workload(f"pair-{depth}", f"64-byte malloc+free in a loop, call depth {depth}",
-                        lambda scale, _: [program("pair"), whole(100e6, scale), str(depth)], loop=True)
+                        lambda scale, _: [program("pair"), whole(200e6, scale), str(depth)], loop=True)
 
     def sites(threads):
         return Workload(f"sites-{threads}t", "1,000 sites, depth 20, 16-4096 bytes, 100,000 live, "
@@ -147,14 +149,14 @@ def all_workloads(build, programs):
                         lambda scale, _: [program("sites"), whole(3e6, scale), str(threads)], loop=True, quick=threads != 2)
 
     def python_json(name, about, environment):
-        return Workload(name, about, lambda scale, _: [python, os.path.join(SOURCES, "json_work.py"), whole(50, scale)],
+        return Workload(name, about, lambda scale, _: [python, os.path.join(SOURCES, "json_work.py"), whole(100, scale)],
                         real=True, python=True, environment={"PYTHONHASHSEED": "0", **environment})
 
     redis = redis_load.RedisLoad()
     return [
         pair(1), pair(20), pair(40), sites(1), sites(2), sites(4),
         Workload("handoff", "allocated in one thread, freed in another",
-                 lambda scale, _: [program("handoff"), whole(15e6, scale)], loop=True),
+                 lambda scale, _: [program("handoff"), whole(30e6, scale)], loop=True),
         python_json("python", "python3: json, with its own small-object allocator", {}),
         python_json("python-malloc", "python3: json, PYTHONMALLOC=malloc", {"PYTHONMALLOC": "malloc"}),
         Workload("sqlite", "sqlite3: 500,000 rows in memory",
@@ -166,12 +168,12 @@ def all_workloads(build, programs):
         Workload("cc1plus", "g++ -O0 (the compiler proper) on a file of many headers",
                  lambda scale, _: compiler_command(scale), real=True, needs=("g++",), output_file="out.s"),
         Workload("perl", "perl: hashes of arrays of strings",
-                 lambda scale, _: ["perl", os.path.join(SOURCES, "work.pl"), whole(200, scale)],
+                 lambda scale, _: ["perl", os.path.join(SOURCES, "work.pl"), whole(400, scale)],
                  real=True, needs=("perl",), environment={"PERL_HASH_SEED": "0"}),
         Workload("churn", "C++ maps, strings, vectors on 4 threads",
-                 lambda scale, _: [program("churn"), whole(120, scale)], real=True),
+                 lambda scale, _: [program("churn"), whole(240, scale)], real=True),
         Workload("redis", "redis-server under redis-benchmark (its own jemalloc)",
                  redis.command, real=True, needs=("redis-server", "redis-benchmark", "redis-cli"), drive=redis.drive),
         Workload("parser", "recursive-descent parser, 300 frames deep",
-                 lambda scale, _: [program("parser"), whole(25_000, scale), "100"], real=True),
+                 lambda scale, _: [program("parser"), whole(120_000, scale), "100"], real=True, divided=True),
     ]

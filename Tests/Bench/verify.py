@@ -106,7 +106,7 @@ def check_stacks(run):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--scale", type=float, default=0.02, help="length of the runs, 1 is full (0.02)")
+    parser.add_argument("--scale", type=float, default=0.01, help="length of the runs, 1 is full (0.01)")
     parser.add_argument("--workloads", help="only these, separated by commas")
     options = parser.parse_args()
     build = os.path.join(ROOT, "build", "bench")

@@ -8,3 +8,8 @@ SELECT count(*), sum(amount), min(name), max(name) FROM t;
 SELECT grp, count(*), group_concat(substr(name, 6, 2), '') FROM t WHERE grp < 3 AND id < 20000 GROUP BY grp;
 UPDATE t SET name = upper(name) WHERE grp % 10 = 0;
 SELECT count(DISTINCT name) FROM t;
+CREATE INDEX by_group ON t(grp, amount);
+SELECT grp, max(amount), count(*) FROM t GROUP BY grp ORDER BY 2 DESC, 1 LIMIT 3;
+SELECT count(*) FROM t a JOIN t b ON b.name = a.name WHERE a.id % 4 = 0;
+DELETE FROM t WHERE grp % 7 = 0;
+SELECT count(*), sum(length(name)) FROM t;
