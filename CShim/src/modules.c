@@ -13,6 +13,7 @@
  * functions is on the stack of the calling thread.
  */
 #define _GNU_SOURCE
+#include "python.h"
 #include "runtime.h"
 
 #include <elf.h>
@@ -113,6 +114,16 @@ static struct memtrack_module *record(uint32_t index)
     return (struct memtrack_module *)memtrack_region_at(page) + index % MEMTRACK_MODULES_PER_CHUNK;
 }
 
+static void publish(struct memtrack_module *module, uint32_t index)
+{
+    struct memtrack_header *region = memtrack_rt.region;
+    MEMTRACK_STORE_RELEASE(&module->state, 1u);
+    uint32_t next = MEMTRACK_LOAD(&region->module_next);
+    while (next < index + 1 && !__atomic_compare_exchange_n(&region->module_next, &next, index + 1, false,
+                                                            __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
+    }
+}
+
 static bool same_object(const struct memtrack_module *module, const char *path, struct build_id id)
 {
     if (module->build_id_bytes != id.count || __builtin_memcmp(module->build_id, id.bytes, id.count) != 0)
@@ -175,18 +186,42 @@ uint16_t memtrack_module_index(const struct memtrack_object *found)
         module->path[i] = path[i];
     module->path[i] = 0;
     module->flags = path[i] ? MEMTRACK_MODULE_PATH_CUT : 0;
-    MEMTRACK_STORE_RELEASE(&module->state, 1u);
-    uint32_t next = MEMTRACK_LOAD(&region->module_next);
-    while (next < index + 1 && !__atomic_compare_exchange_n(&region->module_next, &next, index + 1, false,
-                                                            __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
-    }
+    publish(module, index);
     known[index].start = object->start;
     known[index].end = object->end;
     MEMTRACK_STORE_RELEASE(&known[index].generation, generation);
     return (uint16_t)index;
 }
 
+/* Records that are no loaded object but a text (python_stacks.c). */
+uint16_t memtrack_module_of_text(const char *text, uint32_t most)
+{
+    uint32_t index = MEMTRACK_LOAD(&known_count);
+    do {
+        if (index >= most)
+            return MEMTRACK_MODULE_NONE;
+        known[index] = (struct known){0, 0, UINT32_MAX};
+    } while (!__atomic_compare_exchange_n(&known_count, &index, index + 1, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
+    struct memtrack_module *module = record(index);
+    if (!module)
+        return MEMTRACK_MODULE_NONE;
+    size_t i = 0;
+    for (; text[i] && i < sizeof(module->path) - 1; i++)
+        module->path[i] = text[i];
+    module->path[i] = 0;
+    module->flags = MEMTRACK_MODULE_PYTHON;
+    publish(module, index);
+    return (uint16_t)index;
+}
+
+bool memtrack_module_has_text(uint16_t index, const char *text)
+{
+    const struct memtrack_module *module = record(index);
+    return module && module->flags & MEMTRACK_MODULE_PYTHON && __builtin_strcmp(module->path, text) == 0;
+}
+
 void memtrack_modules_after_fork(void)
 {
     known_count = 1;
+    memtrack_python_after_fork();
 }

@@ -28,4 +28,16 @@ void memtrack_python_resolve(void);
 /* Once Py_IsInitialized says so, by a thread that holds the GIL. */
 void memtrack_python_schedule(void);
 
+/* python_stacks.c: in the constructor; whether and how stacks are taken */
+void memtrack_python_stacks(uint32_t minor);
+/* memtrack_charge for what the wrapped allocator allocates */
+struct memtrack_thread;
+struct memtrack_counters *memtrack_python_charge(struct memtrack_thread *thread, const uintptr_t *frame, uint64_t size,
+                                                 uint32_t *cell);
+void memtrack_python_forget(const void *block); /* before it is freed: it may be a code object */
+void memtrack_python_after_fork(void);
+/* Not 0 while CPython's allocator calls the next one: what malloc's hooks see then is CPython's. */
+extern __thread uint32_t memtrack_python_calling __attribute__((visibility("hidden"), tls_model("initial-exec")));
+void *memtrack_python_allocated(void *block, uint64_t size, const uintptr_t *frame); /* hooks.c */
+
 #endif

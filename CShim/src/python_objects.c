@@ -7,7 +7,7 @@
  * block from the first is counted and stands in the live map; speed and memory stay those of pymalloc. Requests that it
  * hands on to malloc are counted there, once:
  *
- *   more than 512 bytes   go to malloc always: the wrapper jumps on, and leaves no frame
+ *   more than 512 bytes   go to malloc always
  *   0 bytes               would go to malloc as 1 byte: asked of pymalloc as 1 byte, so that all small ones are its own
  *   512 bytes or less     go to malloc where there is no memory for an arena: the block is in the live map already
  *
@@ -43,6 +43,7 @@ static struct allocator pymalloc[3]; /* by domain; never changes once it is wrap
 static bool is_waiting;              /* for the interpreter to be up */
 
 __thread uintptr_t memtrack_python_freeing __attribute__((tls_model("initial-exec")));
+__thread uint32_t memtrack_python_calling __attribute__((tls_model("initial-exec")));
 
 static bool asked(void)
 {
@@ -84,16 +85,29 @@ static MEMTRACK_COLD void wait_no_longer(void)
     memtrack_python_schedule();
 }
 
+/* Until memtrack_python_calling is 0 again; malloc's hooks look at it only on their long way. */
+MEMTRACK_INLINE void begin_call(void)
+{
+    struct memtrack_thread *thread = memtrack_self;
+    memtrack_python_calling = 1;
+    if (thread->ready == MEMTRACK_LOAD(&memtrack_rt.page->epoch))
+        thread->ready |= MEMTRACK_EPOCH_NEVER;
+}
+
 MEMTRACK_INLINE void *allocate(const struct allocator *next, size_t size, const uintptr_t *frame)
 {
-    if (MEMTRACK_UNLIKELY(size > MEMTRACK_PYMALLOC_MOST))
-        return next->malloc(next->context, size);
+    if (MEMTRACK_UNLIKELY(size > MEMTRACK_PYMALLOC_MOST)) {
+        begin_call();
+        void *large = next->malloc(next->context, size);
+        memtrack_python_calling = 0;
+        return large;
+    }
     void *block = next->malloc(next->context, size ? size : 1);
     if (MEMTRACK_UNLIKELY(!block) || MEMTRACK_UNLIKELY(is_counted((uintptr_t)block, size)))
         return block;
     if (MEMTRACK_UNLIKELY(is_waiting))
         wait_no_longer();
-    return memtrack_allocated_short(block, size, frame);
+    return memtrack_python_allocated(block, size, frame);
 }
 
 static void *python_malloc(void *context, size_t size)
@@ -105,12 +119,16 @@ static void *python_calloc(void *context, size_t count, size_t size)
 {
     const struct allocator *next = context;
     size_t bytes;
-    if (__builtin_mul_overflow(count, size, &bytes) || bytes > MEMTRACK_PYMALLOC_MOST)
-        return next->calloc(next->context, count, size);
+    if (__builtin_mul_overflow(count, size, &bytes) || bytes > MEMTRACK_PYMALLOC_MOST) {
+        begin_call();
+        void *large = next->calloc(next->context, count, size);
+        memtrack_python_calling = 0;
+        return large;
+    }
     void *block = bytes ? next->calloc(next->context, count, size) : next->calloc(next->context, 1, 1);
     if (!block || is_counted((uintptr_t)block, bytes))
         return block;
-    return memtrack_allocated_short(block, bytes, MEMTRACK_FRAME());
+    return memtrack_python_allocated(block, bytes, MEMTRACK_FRAME());
 }
 
 static void *python_realloc(void *context, void *block, size_t size)
@@ -120,6 +138,7 @@ static void *python_realloc(void *context, void *block, size_t size)
     if (!block)
         return allocate(next, size, frame);
     struct memtrack_block found = memtrack_realloc_begin(block, frame);
+    begin_call();
     void *fresh = next->realloc(next->context, block, size ? size : 1);
     /* malloc's hooks have counted the new block where it is malloc's, but not the end of the old one, which was taken out
      * before they could see it. */
@@ -127,12 +146,14 @@ static void *python_realloc(void *context, void *block, size_t size)
         memtrack_realloc_freed(found, frame);
     else
         memtrack_realloc_end(block, found, fresh, size, frame);
+    memtrack_python_calling = 0;
     return fresh;
 }
 
 static void python_free(void *context, void *block)
 {
     const struct allocator *next = context;
+    memtrack_python_forget(block);
     uint32_t half, *slot = memtrack_plain_slot((uintptr_t)block, UINT64_MAX, &half);
     uint32_t low = slot ? MEMTRACK_LOAD(slot) : 0;
     if (low & 1 && ((low >> 1) & 1) == half) {
@@ -174,6 +195,7 @@ void memtrack_python_wrap(void)
         return;
     }
     memtrack_python_resolve();
+    memtrack_python_stacks(version & 255);
     is_waiting = true;
     MEMTRACK_STORE(&memtrack_rt.region->python, version << 16 | (uint32_t)MEMTRACK_PYTHON_WRAPPED);
     for (int domain = DOMAIN_MEM; domain <= DOMAIN_OBJ; domain++) {

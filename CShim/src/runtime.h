@@ -157,6 +157,8 @@ void memtrack_clock_find(void);
 /* modules.c */
 uint16_t memtrack_module_index(const struct memtrack_object *object);
 void memtrack_modules_after_fork(void);
+uint16_t memtrack_module_of_text(const char *text, uint32_t most);
+bool memtrack_module_has_text(uint16_t index, const char *text);
 
 /* What `ready` is between hooks. It may never equal the page's epoch: with pid_check, every call looks at the pid. */
 static inline uint64_t memtrack_epoch_for_threads(void)

@@ -24,6 +24,8 @@ public final class ProfileBuilder {
     private var interner: StackInterner
     private var fileNumbers: [CodeFile: Int] = [:]
     private var files: [CodeFile] = []
+    /// Of these, by number, the code objects of CPython.
+    private var pythonFiles: Set<Int> = []
     /// Frames of an address, outermost first: the order in which a stack is built up.
     private var known: [CodeAddress: [FrameID]] = [:]
 
@@ -70,10 +72,14 @@ public final class ProfileBuilder {
         return snapshot.nodes.enumerated().map { id, node in
             guard let node, needed[id] else { return nil }
             // A return address may be the first one of the next function, or of the next line.
-            let lookup = node.isSignalFrame ? node.address : node.address &- 1
+            var lookup = node.isSignalFrame ? node.address : node.address &- 1
             guard let index = node.module, let module = snapshot.modules[index],
                 let number = numbers[index]
             else { return CodeAddress(file: 0, address: lookup) }
+            if module.isPython {
+                pythonFiles.insert(number)
+                lookup = node.address
+            }
             return CodeAddress(file: number, address: lookup &- module.bias)
         }
     }
@@ -104,6 +110,11 @@ public final class ProfileBuilder {
 
     private func frames(at address: CodeAddress) -> [FrameID] {
         let file = files[address.file - 1]
+        if pythonFiles.contains(address.file) {
+            return [interner.frame(Self.pythonFrame(file.path, line: address.address))]
+        }
+        // The shim's own frames, where CPython's allocator is wrapped, say nothing.
+        if Frame.baseName(file.path) == "libmemtrack_preload.so" { return [] }
         let found = symbolize(file, address.address)
         let frames = found.map { frame in
             guard let function = frame.function, !function.isEmpty else {
@@ -113,6 +124,16 @@ public final class ProfileBuilder {
         }
         return (frames.isEmpty ? [unnamed(file, address.address, source: nil)] : frames)
             .reversed().map { interner.frame($0) }
+    }
+
+    /// - Parameter code: function and file of a code object, with a newline in between.
+    private static func pythonFrame(_ code: String, line: UInt64) -> Frame {
+        let parts = code.split(separator: "\n", maxSplits: 1, omittingEmptySubsequences: false)
+            .map(String.init)
+        let file = parts.count > 1 && !parts[1].isEmpty ? parts[1] : nil
+        return Frame(
+            function: parts[0].isEmpty ? "?" : parts[0], file: file,
+            line: line > 0 && line <= UInt64(Int32.max) ? Int(line) : nil, module: file ?? "")
     }
 
     /// `module+0xoffset`: the offset is the one looked up, so it can be given to addr2line as it is.
@@ -201,7 +222,7 @@ public final class ProfileBuilder {
 
     /// The program's own file first.
     private func modules(of snapshot: RegionSnapshot) -> [ProfileModule] {
-        let all = snapshot.modules.sorted { $0.key < $1.key }.map {
+        let all = snapshot.modules.filter { !$0.value.isPython }.sorted { $0.key < $1.key }.map {
             ProfileModule(path: $0.value.path, buildID: $0.value.buildID)
         }
         let own = all.filter { $0.path == snapshot.identity.executable }

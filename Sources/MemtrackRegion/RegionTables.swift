@@ -26,11 +26,13 @@ extension RegionPages {
                 let record = (page + (index - first) * MemoryLayout<memtrack_module>.stride)
                     .assumingMemoryBound(to: memtrack_module.self)
                 guard record.word(\.state) == 1 else { continue }
-                modules[UInt16(index)] = RegionModule(
+                var module = RegionModule(
                     start: record.word(\.start), end: record.word(\.end), bias: record.word(\.bias),
                     buildID: record.bytes(\.build_id, count: record.word(\.build_id_bytes)),
                     path: record.text(\.path),
                     pathIsCut: record.word(\.flags) & MEMTRACK_MODULE_PATH_CUT != 0)
+                module.isPython = record.word(\.flags) & MEMTRACK_MODULE_PYTHON != 0
+                modules[UInt16(index)] = module
             }
         }
         return modules

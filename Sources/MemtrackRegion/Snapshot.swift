@@ -99,6 +99,9 @@ public struct RegionModule: Sendable, Hashable {
     public var path: String
     /// The path did not fit into its record: `path` is the beginning of it.
     public var pathIsCut: Bool
+    /// No loaded object but code of CPython: `path` is its function, a newline and its file, and the address of a node of
+    /// it the line, 0 if unknown.
+    public var isPython = false
 
     public init(
         start: UInt64, end: UInt64, bias: UInt64, buildID: [UInt8], path: String, pathIsCut: Bool = false

@@ -38,6 +38,9 @@ struct MemtrackPreload: ParsableCommand {
     @Flag(name: .shortAndLong, help: "Accepted for the table of object types, which is yet to come.")
     var objects = false
 
+    @Flag(help: "With --objects: the interpreter's C frames where Python allocates, not Python's functions.")
+    var native = false
+
     @Flag(help: "Preload nothing: show procfs figures alone.")
     var noObjects = false
 
@@ -169,6 +172,7 @@ struct MemtrackPreload: ParsableCommand {
             ("MEMTRACK_VERIFY_STACKS", verifyStacks ? "1" : "0"),
             ("MEMTRACK_CHILDREN", noChildren ? "0" : "1"), ("MEMTRACK_FOLLOW_EXEC", followExec),
             ("MEMTRACK_OBJECTS", objects ? "1" : "0"),
+            ("MEMTRACK_PYTHON_STACKS", native ? "0" : "1"),
         ]
         plan.countsObjects = !noObjects
         plan.monitor.isQuiet = quiet

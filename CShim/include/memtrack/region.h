@@ -154,6 +154,8 @@ struct memtrack_module {
     char path[440];        /* NUL-terminated; the main program's is its resolved path */
 };
 #define MEMTRACK_MODULE_PATH_CUT 1u
+#define MEMTRACK_MODULE_PYTHON 2u /* no loaded object but code of CPython: start, end and bias are 0, `path` is
+                                     "function\nfile", and the address of a node of it is the line, 0 if unknown */
 
 /* Counters of one cell in one bank. One cache line, 64 bytes.
  *
