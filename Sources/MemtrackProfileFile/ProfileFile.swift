@@ -93,6 +93,12 @@ public enum ProfileFile {
             summary.notes.append(
                 "\(companionPath(of: name)) \(note): nothing is known of processes, marks and health.")
         }
+        let missing = SampleType.allCases.filter { !result.types.contains($0) }
+        if !missing.isEmpty {
+            let names = missing.map(\.rawValue).joined(separator: ", ")
+            let note = "The file has no \(names): 0 there means not known."
+            if !summary.notes.contains(note) { summary.notes.append(note) }
+        }
         return LoadedProfile(
             name: name, summary: summary, sampleTypes: result.types, hasCompanion: companion != nil,
             producer: companion?.producer)

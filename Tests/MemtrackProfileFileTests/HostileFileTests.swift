@@ -48,6 +48,14 @@ import Testing
         #expect(throws: ProfileFileError.noMemoryFigures(types: ["cpu"])) { try Self.decode(cpu) }
     }
 
+    /// 0 is no figure of theirs.
+    @Test func whatAProfileOfAnotherToolLacksIsSaid() throws {
+        let notes = try Self.decode(Self.head).summary.notes
+        #expect(notes.contains { $0.hasPrefix("The file has no alloc_objects, alloc_space, inuse_objects,") })
+        let encoded = try ProfileFile.encode(Fixture.loaded)
+        #expect(try Self.decode(encoded.profile).summary.notes.isEmpty)
+    }
+
     @Test func referencesThatLeadNowhereAreErrors() throws {
         let lost: [[UInt8]] = [
             Self.field(2, Self.field(1, [1]) + Self.field(2, [1])),  // no location 1

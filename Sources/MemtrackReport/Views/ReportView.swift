@@ -100,12 +100,6 @@ extension ReportView {
         let session = loaded.summary
         lines.rule("memtrack", [FinalReport.who(session), FinalReport.ended(session)])
         for note in session.notes { lines.paragraph(Escape.text(note), mark: "! ", tone: .warning) }
-        if !loaded.sampleTypes.contains(options.figure) && self != .timeline {
-            lines.paragraph(
-                "The file has no \(options.figure.rawValue): it has "
-                    + SampleType.allCases.filter(loaded.sampleTypes.contains).map(\.rawValue)
-                    .joined(separator: ", ") + ".", mark: "! ", tone: .warning)
-        }
         if loaded.profile.sampling != nil {
             lines.paragraph(
                 "Figures are estimates from samples: every allocation was not counted.", mark: "! ",
