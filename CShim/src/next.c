@@ -220,7 +220,9 @@ MEMTRACK_COLD void memtrack_resolve(void)
     memtrack_resolve_exec();
     bool is_sanitized = has_sanitizer();
     memtrack_python_find();
-    dlerror(); /* a function that is not there left a message, in our arena: the target must not find it */
+    /* A function that is not there left a message, in our arena, which the target must not find: a success drops it. Not
+     * dlerror, which translates it, and so takes locks of the locale that our caller may hold. */
+    (void)dlsym(RTLD_NEXT, "malloc");
     memtrack_next = found;
     phase = 2;
     if (!is_sanitized)

@@ -45,6 +45,16 @@ import Testing
         #expect(try session.run([Compiled.fixture("loader.c"), "0"]).end == .exited(0))
     }
 
+    /// Guards the same against dlerror, which translates its message: curl hung in its first setlocale.
+    @Test func bootstrapInsideALockOfTheLocale() throws {
+        let session = try Session()
+        let library = try Compiled.fixture("locale.c", ["-O0", "-shared", "-fPIC"])
+        let finished = try Command.run(
+            [Compiled.fixture("endings.c", ["-O1"])], environment: session.environment(preload: [library]),
+            timeout: 20)
+        #expect(finished.isSuccess)
+    }
+
     /// Another preloaded library, whose constructor and destructor allocate, before ours and behind.
     @Test(arguments: [true, false])
     func besideAnotherLibrary(_ first: Bool) throws {
