@@ -4,6 +4,7 @@
 #   make test      build and run all tests
 #   make test-exports   the exports in a browser, dh_view, DuckDB and ClickHouse (installs these; a minute)
 #   make bench     measure what the shim costs, beside its peers (long; bench-quick: under three minutes)
+#   make matrix    sixty real commands bare, preloaded and launched: the same output and status (installs what it runs)
 #   make bench-instructions   count instructions of a malloc+free pair, compare with the kept figures (part of test)
 #   make bench-reader   what the reader costs: snapshots, checkpoints, names, start; and memory, per event and per thread
 #   make bench-verify   counts and stacks of every workload of the bench against independent ones
@@ -32,7 +33,7 @@ SWIFT_RELEASE := swift build -c release --static-swift-stdlib
 SWIFT_SOURCES := $(shell find Sources -name '*.swift' -o -name '*.c' -o -name '*.h') Package.swift \
     CShim/include/memtrack/region.h
 
-.PHONY: all build deps test-deps exports-deps demo-deps bench-deps shim test test-shim test-swift test-instructions \
+.PHONY: test-matrix matrix all build deps test-deps exports-deps demo-deps bench-deps shim test test-shim test-swift test-instructions \
     test-exports bench bench-quick bench-instructions bench-verify bench-reader demo install lint clean
 
 all: build
@@ -67,7 +68,7 @@ $(PROGRAMS) &: $(SWIFT_SOURCES) | deps
 	    install -m 755 "$$bin/memtrack-preload" "$$bin/memtrack" $(BUILD)/bin/ && \
 	    strip $(PROGRAMS)
 
-test: test-deps test-shim test-instructions test-swift
+test: test-deps test-shim test-instructions test-swift test-matrix
 
 test-shim: $(LIBRARY) | test-deps
 	$(MAKE) -C Tests/Shim check
@@ -81,6 +82,13 @@ test-swift: build | test-deps
 
 test-exports: build exports-deps
 	Tests/Exports/run
+
+test-matrix: build | test-deps
+	Tests/Matrix/run --light
+
+matrix: build
+	@Tests/Scripts/packages build test matrix
+	Tests/Matrix/run
 
 bench: build bench-deps
 	Tests/Bench/run

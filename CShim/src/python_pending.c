@@ -240,7 +240,7 @@ void memtrack_python_resolve(void)
 #undef MEMTRACK_FIND
     py.none = dlsym(RTLD_DEFAULT, "_Py_NoneStruct");
     is_complete &= py.none != NULL;
-    dlerror(); /* as in memtrack_resolve */
+    (void)dlsym(RTLD_DEFAULT, "malloc"); /* drops the message of a failure, as in memtrack_resolve */
 }
 
 void memtrack_python_schedule(void)
