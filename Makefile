@@ -33,8 +33,8 @@ SWIFT_RELEASE := swift build -c release --static-swift-stdlib
 SWIFT_SOURCES := $(shell find Sources -name '*.swift' -o -name '*.c' -o -name '*.h') Package.swift \
     CShim/include/memtrack/region.h
 
-.PHONY: test-matrix matrix all build deps test-deps exports-deps demo-deps bench-deps shim test test-shim test-swift test-instructions \
-    test-exports bench bench-quick bench-instructions bench-verify bench-reader demo install lint clean
+.PHONY: all build deps test-deps exports-deps demo-deps bench-deps shim test test-shim test-swift test-instructions \
+    test-matrix test-exports matrix bench bench-quick bench-instructions bench-verify bench-reader demo install lint clean
 
 all: build
 build: $(LIBRARY) $(PROGRAMS)
