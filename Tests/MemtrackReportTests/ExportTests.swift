@@ -124,6 +124,33 @@ struct ExportTests {
         #expect(rows.contains { $0["functionKey"] as? String == "Parser::tokens" })
     }
 
+    /// Profiles come from files of unknown origin too.
+    @Test func `Figures and times that cannot be do not stop an export`() throws {
+        var fixture = Fixture()
+        for name in ["a", "b"] {
+            fixture.allocate(
+                [Fixture.Function(name: name), Fixture.main], bytes: 1, count: 1 << 63 - 1, peak: .max)
+        }
+        fixture.allocate([Fixture.main], bytes: 1, count: .max, freed: 1 << 62, peak: .min)
+        for seconds in [Double.nan, .infinity, -1, 1e308] {
+            var session = try Fixture.session()
+            session.profile = fixture.profile { $0.peakMonotonicNanoseconds = .max }
+            session.duration = seconds
+            session.start.unixSeconds = seconds
+            session.interval = seconds
+            let profile = LoadedProfile(name: "x", summary: session)
+            var options = ExportOptions()
+            options.base = profile
+            let exporters: [any ProfileExporter] = [
+                FoldedExporter(), SpeedscopeExporter(), DHATExporter(), MassifExporter(), JSONLinesExporter(),
+                HTMLExporter(),
+            ]
+            for exporter in exporters {
+                #expect(try exporter.export(profile, options: options).isEmpty == false)
+            }
+        }
+    }
+
     static func run(_ command: String, _ arguments: [String]) throws -> (Int32, String) {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")

@@ -5,14 +5,15 @@ internal import MemtrackRegion
 /// JSON for valgrind's dh_view.html, version 2 of its format: each stack with what it allocated in all, its
 /// share of the peak ("t-gmax") and what is live ("t-end").
 ///
-/// DHAT knows two things of a stack that nobody counted here. Its own maximum is given as the larger of its share at the
-/// peak and at the end: a lower bound. Lifetimes (`tl`) are left out, which dh_view shows as "NaN".
+/// DHAT knows two things of a stack that nobody counted here. Its own maximum is given as the larger of its
+/// share at the peak and at the end: a lower bound. Lifetimes (`tl`) are left out, which dh_view shows as
+/// "NaN".
 public struct DHATExporter: ProfileExporter {
     public init() {}
 
     public func export(_ profile: LoadedProfile, options: ExportOptions) throws(ReportError) -> [UInt8] {
         let summary = profile.summary
-        let microseconds = max(1, Int64(min(max(summary.duration, 0), 1e12) * 1e6))
+        let microseconds = max(1, summary.duration.count(of: 1e-6))
         var json = JSONWriter()
         json.object { json in
             json.field("dhatFileVersion", 2)
@@ -29,7 +30,8 @@ public struct DHATExporter: ProfileExporter {
             json.field("cmd", summary.commandLine.map(Escape.text).joined(separator: " "))
             json.field("pid", summary.pid)
             json.field("te", microseconds)
-            json.field("tg", min(microseconds, summary.secondsToPeak.map { Int64($0 * 1e6) } ?? microseconds))
+            json.field(
+                "tg", min(microseconds, summary.secondsToPeak.map { $0.count(of: 1e-6) } ?? microseconds))
             json.key("pps")
             json.array(of: StackLine.all(profile.profile), Self.point)
             json.key("ftbl")

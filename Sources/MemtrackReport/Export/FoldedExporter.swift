@@ -5,8 +5,9 @@ internal import MemtrackRegion
 /// One stack a line, root first, frames between semicolons, then the figure: what flamegraph.pl, inferno and
 /// speedscope read. Lines are sorted; equal ones are added up.
 ///
-/// The format has no escapes, so a semicolon of a name (Rust's `[u8; 4]`) is written `\x3b`, and control characters and
-/// backslashes as elsewhere in our text. It has no sign either: what is not above zero is left out.
+/// The format has no escapes, so a semicolon of a name (Rust's `[u8; 4]`) is written `\x3b`, and control
+/// characters and backslashes as elsewhere in our text. It has no sign either: what is not above zero is left
+/// out.
 public struct FoldedExporter: ProfileExporter {
     public init() {}
 

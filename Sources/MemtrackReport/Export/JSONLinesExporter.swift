@@ -2,8 +2,8 @@
 public import MemtrackProfile
 internal import MemtrackRegion
 
-/// JSON lines for a database of many profiles: one row a site. The profile's moment is the row's checkpoint, so that
-/// the files of several checkpoints, processes and hosts can be read together.
+/// JSON lines for a database of many profiles: one row a site. The profile's moment is the row's checkpoint,
+/// so that the files of several checkpoints, processes and hosts can be read together.
 ///
 /// Rows are flat, all have the same keys, and none holds an array. Queries are in docs/exports.md.
 public struct JSONLinesExporter: ProfileExporter {

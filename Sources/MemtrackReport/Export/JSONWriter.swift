@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Writes JSON piece by piece. Exports have millions of numbers, for which an encoder of `Encodable` takes seconds.
+/// Writes JSON piece by piece. Exports have millions of numbers, for which an encoder of `Encodable` takes
+/// seconds.
 ///
 /// The caller keeps to the grammar (a key before each value of an object); commas are put here.
 struct JSONWriter {
     private(set) var bytes: [UInt8] = []
     private var needsComma = false
-    /// For a page that shows the text: what is invisible or turns the direction of writing is made visible, and nothing
-    /// looks like markup (`<`, `>` and `&` are written as `\u003c` and so on), as inside a `<script>` it must not.
+    /// For a page that shows the text: what is invisible or turns the direction of writing is made visible,
+    /// and nothing looks like markup (`<`, `>` and `&` are written as `\u003c` and so on), as inside a
+    /// `<script>` it must not.
     private let isForMarkup: Bool
 
     init(forMarkup isForMarkup: Bool = false) { self.isForMarkup = isForMarkup }

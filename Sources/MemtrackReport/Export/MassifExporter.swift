@@ -2,12 +2,12 @@
 public import MemtrackProfile
 internal import MemtrackRegion
 
-/// Text in the format of valgrind's massif, for ms_print and massif-visualizer: a snapshot for each checkpoint, with
-/// its total alone; one of the peak and one of the end, with the stacks.
+/// Text in the format of valgrind's massif, for ms_print and massif-visualizer: a snapshot for each
+/// checkpoint, with its total alone; one of the peak and one of the end, with the stacks.
 ///
-/// A stack begins at its site, after the allocation wrappers, and has at most 90 frames. What is less than 0.1 % is added
-/// up, as massif does. The format has no sign: what is below zero counts as
-/// zero. Addresses are not kept in a profile, so all are 0x0. ms_print takes `#` for the start of a comment, so names
+/// A stack begins at its site, after the allocation wrappers, and has at most 90 frames. What is less than
+/// 0.1 % is added up, as massif does. The format has no sign: what is below zero counts as zero. Addresses
+/// are not kept in a profile, so all are 0x0. ms_print takes `#` for the start of a comment, so names
 /// (`{lambda()#1}`) have its full-width form.
 public struct MassifExporter: ProfileExporter {
     public init() {}
@@ -45,7 +45,7 @@ public struct MassifExporter: ProfileExporter {
 
     /// In order of time. The peak may be between two checkpoints.
     private func snapshots(_ summary: SessionSummary, peak: MassifTree, end: MassifTree) -> [Snapshot] {
-        func milliseconds(_ seconds: Double) -> Int64 { Int64(min(max(seconds, 0), 1e12) * 1e3) }
+        func milliseconds(_ seconds: Double) -> Int64 { seconds.count(of: 1e-3) }
         var result = summary.series.checkpoints.compactMap { checkpoint in
             checkpoint.totals.map {
                 Snapshot(milliseconds: milliseconds(checkpoint.elapsed), bytes: max(0, $0.liveBytes))
@@ -86,7 +86,7 @@ private struct MassifTree {
         var places: [UInt64: Int] = [:]
         for stack in stacks where stack.bytes > 0 {
             var node = 0
-            nodes[0].bytes += stack.bytes
+            nodes[0].bytes.add(stack.bytes)
             for frame in stack.frames.prefix(Self.deepest) {
                 let key = UInt64(node) << 32 | UInt64(frame)
                 let next = places[key, default: nodes.count]
@@ -96,7 +96,7 @@ private struct MassifTree {
                     nodes[node].children.append(next)
                 }
                 node = next
-                nodes[node].bytes += stack.bytes
+                nodes[node].bytes.add(stack.bytes)
             }
         }
     }
@@ -105,13 +105,12 @@ private struct MassifTree {
 
     var text: String {
         var text = ""
-        // Stacks may be thousands of frames deep, so this does not call itself.
         var open = [(node: 0, depth: 0, isRest: false)]
         while let (node, depth, isRest) = open.popLast() {
             let indent = String(repeating: " ", count: depth)
             if isRest {
                 let hidden = nodes[node].children.filter { !isShown($0) }
-                let bytes = hidden.reduce(0) { $0 + nodes[$1].bytes }
+                let bytes = hidden.reduce(into: Int64(0)) { $0.add(nodes[$1].bytes) }
                 text +=
                     "\(indent)n0: \(bytes) in \(hidden.count) places, all below memtrack's threshold (0.10%)\n"
                 continue
@@ -132,5 +131,21 @@ private struct MassifTree {
     private func label(_ node: Int) -> String {
         if node == 0 { return "(heap allocation functions) malloc/new/new[], --alloc-fns, etc." }
         return "0x0: " + MassifExporter.plain(Escape.text(frames[Int(nodes[node].frame)].valgrindText))
+    }
+}
+
+extension Int64 {
+    /// Of two that are not negative. A profile of unknown origin may claim any size; this stops at the
+    /// largest.
+    fileprivate mutating func add(_ other: Int64) {
+        let (sum, isTooLarge) = addingReportingOverflow(other)
+        self = isTooLarge ? .max : sum
+    }
+}
+
+extension Double {
+    /// Seconds as a whole number of some unit; what is no time is 0.
+    func count(of unit: Double) -> Int64 {
+        isFinite && self > 0 ? Int64(Swift.min(self / unit, 1e18)) : 0
     }
 }

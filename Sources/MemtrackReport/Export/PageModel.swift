@@ -4,8 +4,9 @@ internal import MemtrackRegion
 
 /// What the page draws: the stacks of one profile, or of two laid over each other, as one tree of functions.
 ///
-/// Of one profile, a function is (name, file, module), and lines are for the sites. Of two, it is what `memtrack diff`
-/// takes for the name and the module, so that what was rebuilt, moved or inlined meets its twin.
+/// Of one profile, a function is (name, file, module), and lines are for the sites. Of two, it is what
+/// `memtrack diff` takes for the name and the module, so that what was rebuilt, moved or inlined meets its
+/// twin.
 struct PageModel {
     struct Function: Hashable {
         var name: String

@@ -2,8 +2,9 @@
 public import MemtrackProfile
 internal import MemtrackRegion
 
-/// JSON for speedscope (https://www.speedscope.app/file-format-schema.json): a sampled profile for each figure, the
-/// chosen one in front. Weights have no sign there: stacks with nothing, or less, of a figure are not in its profile.
+/// JSON for speedscope (https://www.speedscope.app/file-format-schema.json): a sampled profile for each
+/// figure, the chosen one in front. Weights have no sign there: stacks with nothing, or less, of a figure are
+/// not in its profile.
 public struct SpeedscopeExporter: ProfileExporter {
     public init() {}
 

@@ -2,8 +2,8 @@
 internal import MemtrackProfile
 internal import MemtrackRegion
 
-/// The stacks of a profile as lists of frames, each list once: two stacks of the table may differ in nothing but
-/// what was inlined, and formats without inlining refuse repetitions.
+/// The stacks of a profile as lists of frames, each list once: two stacks of the table may differ in nothing
+/// but what was inlined, and formats without inlining refuse repetitions.
 struct StackLine {
     /// Innermost first.
     var frames: [FrameID]
