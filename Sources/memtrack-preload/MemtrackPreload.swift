@@ -35,7 +35,7 @@ struct MemtrackPreload: ParsableCommand {
         help: .init("Rows of each table.", valueName: "n"))
     var objectLimit: Int = 10
 
-    @Flag(name: .shortAndLong, help: "Accepted for the table of object types, which is yet to come.")
+    @Flag(name: .shortAndLong, help: "Count Python's objects too, by Python function and line.")
     var objects = false
 
     @Flag(help: "With --objects: the interpreter's C frames where Python allocates, not Python's functions.")
