@@ -4,6 +4,7 @@
 #   make test      build and run all tests
 #   make test-exports   the exports in a browser, dh_view, DuckDB and ClickHouse (installs these; a minute)
 #   make bench     measure what the shim costs, beside its peers (long; bench-quick: under three minutes)
+#   make fuzz      libFuzzer over region files and profile files, each for FUZZ_SECONDS=1800
 #   make matrix    sixty real commands bare, preloaded and launched: the same output and status (installs what it runs)
 #   make bench-instructions   count instructions of a malloc+free pair, compare with the kept figures (part of test)
 #   make bench-reader   what the reader costs: snapshots, checkpoints, names, start; and memory, per event and per thread
@@ -15,6 +16,7 @@
 
 PREFIX ?= /usr/local
 DESTDIR ?=
+FUZZ_SECONDS ?= 1800
 BUILD := build
 LIBRARY := $(BUILD)/lib/memtrack/libmemtrack_preload.so
 PROGRAMS := $(BUILD)/bin/memtrack-preload $(BUILD)/bin/memtrack
@@ -34,7 +36,7 @@ SWIFT_SOURCES := $(shell find Sources -name '*.swift' -o -name '*.c' -o -name '*
     CShim/include/memtrack/region.h
 
 .PHONY: all build deps test-deps exports-deps demo-deps bench-deps shim test test-shim test-swift test-instructions \
-    test-matrix test-exports matrix bench bench-quick bench-instructions bench-verify bench-reader demo install lint clean
+    test-matrix test-exports matrix fuzz bench bench-quick bench-instructions bench-verify bench-reader demo install lint clean
 
 all: build
 build: $(LIBRARY) $(PROGRAMS)
@@ -85,6 +87,10 @@ test-exports: build exports-deps
 
 test-matrix: build | test-deps
 	Tests/Matrix/run --light
+
+fuzz: | deps
+	Tests/Scripts/fuzz region $(FUZZ_SECONDS)
+	Tests/Scripts/fuzz profile $(FUZZ_SECONDS)
 
 matrix: build
 	@Tests/Scripts/packages build test matrix

@@ -95,3 +95,16 @@ let package = Package(
             swiftSettings: settings),
     ]
 )
+
+// `make fuzz`: libFuzzer brings main, so these are no part of an ordinary build.
+if Context.environment["MEMTRACK_FUZZ"] != nil {
+    package.targets += [
+        .executableTarget(
+            name: "fuzz-region", dependencies: ["MemtrackRegion", "MemtrackProfile", "MemtrackReport"],
+            path: "Tests/Fuzz/Region", swiftSettings: settings),
+        .executableTarget(
+            name: "fuzz-profile",
+            dependencies: ["MemtrackProfile", "MemtrackProfileFile", "MemtrackReport", "CZlib"],
+            path: "Tests/Fuzz/Profile", swiftSettings: settings),
+    ]
+}

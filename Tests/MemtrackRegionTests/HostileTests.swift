@@ -5,36 +5,6 @@ import Testing
 
 @testable import MemtrackRegion
 
-/// A region that uses every table, for damage to be done to.
-func richBuilder() -> RegionBuilder {
-    var builder = RegionBuilder(pages: 64)
-    builder.put(Header.executable, text: "/usr/bin/victim")
-    builder.put(Header.commandLine, text: "victim\0-v")
-    builder.put(Header.commandLineBytes, UInt32(9))
-    builder.put(Header.peakEpoch, UInt32(3))
-    builder.put(Header.peakBytes, Int64(5000))
-    for number in 1...10 {
-        let path = Array("/lib/\(number)".utf8)
-        _ = builder.addModule(start: UInt64(number) << 20, end: UInt64(number + 1) << 20, path: path)
-    }
-    var stacks: [UInt32] = [0]
-    for number in 1...40 {
-        let parent = stacks[number / 2]
-        stacks.append(
-            builder.addNode(address: UInt64(number) << 12, parent: parent, module: UInt16(number % 10 + 1)))
-    }
-    for bank in 0...3 { builder.addBank(bank, owners: UInt64(bank)) }
-    for number in 1...100 {
-        let cell = builder.addCell(stack: stacks[number % 40 + 1], sizeClass: UInt32(number))
-        let count = Count(allocations: UInt64(number), allocatedBytes: UInt64(number) * 8, peakEpoch: 3)
-        builder.count(bank: number % 4, cell: cell, count)
-    }
-    builder.count(bank: 0, cell: 192 + 7, Count(allocations: 1, allocatedBytes: 7))
-    builder.addMarker(time: 1, label: Array("go".utf8))
-    builder.addGauge(name: "gauge", value: 1)
-    return builder
-}
-
 /// What can go wrong with a region that is damaged in an unknown way: any of these, but no trap.
 private func useDamaged(_ path: String) -> RegionError? {
     do throws(RegionError) {

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+import Glibc
+import MemtrackProfile
+import MemtrackRegion
+import MemtrackReport
+import MemtrackSymbols
+
+/// What libFuzzer runs: any damage to a region gives an error or a report, and never a trap.
+///
+/// An input is a list of patches of 8 bytes to a region that uses every table: place (2 bytes, a word of 4 bytes), how (1:
+/// set 4 bytes, set 8, add, or the byte as it is), 1 unused, value (4). One that begins with ff is a region as it stands.
+enum FuzzRegion {
+    struct State {
+        var path: String
+        var descriptor: Int32
+        var pristine: [UInt8]
+        var mapping: UnsafeMutableRawPointer
+    }
+
+    nonisolated(unsafe) static let state: State = {
+        let pristine = richBuilder().bytes
+        let path = "/dev/shm/memtrack-fuzz-\(getpid())"
+        let descriptor = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+        precondition(descriptor >= 0, "cannot create \(path)")
+        precondition(pwrite(descriptor, pristine, pristine.count, 0) == pristine.count)
+        let mapping = mmap(nil, pristine.count, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0)
+        atexit { unlink("/dev/shm/memtrack-fuzz-\(getpid())") }
+        return State(path: path, descriptor: descriptor, pristine: pristine, mapping: mapping!)
+    }()
+
+    static func run(_ input: UnsafeRawBufferPointer) {
+        if input.first == 0xff {
+            raw(UnsafeRawBufferPointer(rebasing: input.dropFirst()))
+        } else {
+            patched(input)
+        }
+    }
+
+    private static func raw(_ bytes: UnsafeRawBufferPointer) {
+        let path = state.path + "-raw"
+        let descriptor = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
+        precondition(descriptor >= 0)
+        _ = write(descriptor, bytes.baseAddress, bytes.count)
+        close(descriptor)
+        use(path, renders: false)
+        unlink(path)
+    }
+
+    private static func patched(_ input: UnsafeRawBufferPointer) {
+        let words = state.pristine.count / 4
+        var touched: [Int] = []
+        for at in stride(from: 0, to: min(input.count, 1024) - 7, by: 8) {
+            let word = Int(input.loadUnaligned(fromByteOffset: at, as: UInt16.self)) % (words - 1)
+            let value = input.loadUnaligned(fromByteOffset: at + 4, as: UInt32.self)
+            let place = state.mapping + word * 4
+            switch input[at + 2] & 3 {
+            case 0: place.storeBytes(of: value, as: UInt32.self)
+            case 1: place.storeBytes(of: UInt64(value) << 32 | UInt64(value), as: UInt64.self)
+            case 2: place.storeBytes(of: place.load(as: UInt32.self) &+ value, as: UInt32.self)
+            default:
+                (place + Int(input[at + 3] & 3)).storeBytes(
+                    of: UInt8(truncatingIfNeeded: value), as: UInt8.self)
+            }
+            touched.append(word)
+        }
+        use(state.path, renders: (input.last ?? 0) & 15 == 0)
+        for word in touched {
+            for byte in word * 4..<min(word * 4 + 8, state.pristine.count) {
+                (state.mapping + byte).storeBytes(of: state.pristine[byte], as: UInt8.self)
+            }
+        }
+    }
+
+    private static func use(_ path: String, renders: Bool) {
+        guard let file = try? RegionFile(path: path), let snapshot = try? file.snapshot() else { return }
+        _ = try? file.ownMemory()
+        let builder = ProfileBuilder { file, address in
+            [SourceFrame(function: "f\(address & 15)", file: file.path, line: 1)]
+        }
+        let profile = builder.profile(of: snapshot)
+        guard renders else { return }
+        let identity = snapshot.identity
+        var summary = SessionSummary(
+            program: Frame.baseName(identity.executable), pid: identity.pid, commandLine: identity.arguments,
+            host: "", start: WallTime(unixSeconds: Double(identity.createdRealtimeNanoseconds) / 1e9),
+            duration: 1, ending: .unknown, profile: profile)
+        summary.processes = [
+            ProcessRecord(identity: identity, totals: profile.totals, isAlive: false, figures: nil)
+        ]
+        summary.add(markers: snapshot.markers)
+        summary.gauges = snapshot.gauges
+        let text = FinalReport.render(summary, layout: Layout(width: 80))
+        // What comes from the region must not command the terminal.
+        for byte in text.utf8 where byte < 0x20 && byte != 0x0a || byte == 0x7f {
+            fatalError("a control character, \(byte), in the report")
+        }
+        let json = (try? ReportJSON.report(summary)) ?? []
+        precondition(!json.isEmpty, "no JSON")
+    }
+}
+
+/// libFuzzer's main, as a function: the executable's own is this.
+@_silgen_name("LLVMFuzzerRunDriver")
+private func drive(
+    _ count: UnsafeMutablePointer<CInt>, _ arguments: UnsafeMutableRawPointer,
+    _ run: @convention(c) (UnsafePointer<UInt8>?, Int) -> CInt
+) -> CInt
+
+@main
+enum Main {
+    static func main() {
+        var count = CommandLine.argc
+        var arguments = CommandLine.unsafeArgv
+        let status = drive(&count, &arguments) { start, bytes in
+            FuzzRegion.run(UnsafeRawBufferPointer(start: start, count: bytes))
+            return 0
+        }
+        exit(status)
+    }
+}

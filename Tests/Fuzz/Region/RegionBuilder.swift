@@ -1,0 +1,1 @@
+../../MemtrackRegionTests/RegionBuilder.swift
