@@ -45,24 +45,24 @@ const char *memtrack_config_value(const char *name)
     return NULL;
 }
 
-static uint32_t number(const char *name, uint32_t otherwise, uint32_t least, uint32_t most)
+static uint64_t number(const char *name, uint64_t otherwise, uint64_t least, uint64_t most)
 {
     const char *text = memtrack_config_value(name);
     if (!text || *text < '0' || *text > '9')
         return otherwise;
     uint64_t value = 0;
-    while (*text >= '0' && *text <= '9' && value <= UINT32_MAX)
+    while (*text >= '0' && *text <= '9' && value <= most)
         value = value * 10 + (uint64_t)(*text++ - '0');
     if (value < least)
         return least;
-    return value > most ? most : (uint32_t)value;
+    return value > most ? most : value;
 }
 
 void memtrack_configure(void)
 {
-    memtrack_rt.stack_depth = number("MEMTRACK_STACK_DEPTH", MEMTRACK_DEFAULT_DEPTH, 1, MEMTRACK_MAX_DEPTH);
-    memtrack_rt.verify_stacks = number("MEMTRACK_VERIFY_STACKS", 0, 0, 1);
-    memtrack_rt.follow_children = number("MEMTRACK_CHILDREN", 1, 0, 1);
+    memtrack_rt.stack_depth = (uint32_t)number("MEMTRACK_STACK_DEPTH", MEMTRACK_DEFAULT_DEPTH, 1, MEMTRACK_MAX_DEPTH);
+    memtrack_rt.verify_stacks = (uint32_t)number("MEMTRACK_VERIFY_STACKS", 0, 0, 1);
+    memtrack_rt.follow_children = (uint32_t)number("MEMTRACK_CHILDREN", 1, 0, 1);
     const char *exec = memtrack_config_value("MEMTRACK_FOLLOW_EXEC");
     memtrack_rt.follow_exec = !exec                       ? MEMTRACK_EXEC_INHERIT
                               : begins_with(exec, "force") ? MEMTRACK_EXEC_FORCE
@@ -74,10 +74,8 @@ void memtrack_configure(void)
         memtrack_rt.unwinder = MEMTRACK_UNWINDER_LIBUNWIND;
     if (memtrack_rt.stack_depth == 1)
         memtrack_rt.unwinder = MEMTRACK_UNWINDER_CALL_SITE;
-    const char *bytes = memtrack_config_value("MEMTRACK_REGION_BYTES");
-    memtrack_rt.region_bytes = 0;
-    while (bytes && *bytes >= '0' && *bytes <= '9' && memtrack_rt.region_bytes < UINT64_C(1) << 40)
-        memtrack_rt.region_bytes = memtrack_rt.region_bytes * 10 + (uint64_t)(*bytes++ - '0');
+    memtrack_rt.region_bytes = number("MEMTRACK_REGION_BYTES", 0, 0, UINT64_C(1) << 40);
+    memtrack_rt.sample_bytes = number("MEMTRACK_SAMPLE", 0, 0, UINT64_C(1) << 40);
     const char *session = memtrack_config_value("MEMTRACK_SESSION");
     memtrack_rt.session[0] = 0;
     if (session && session[0] == '/') {

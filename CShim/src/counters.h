@@ -78,27 +78,28 @@ MEMTRACK_INLINE void memtrack_counters_peak(struct memtrack_counters *counters, 
     MEMTRACK_STORE_RELEASE(&counters->peak_sequence, sequence + 1);
 }
 
+/* `blocks` blocks of `size` bytes in all. */
 MEMTRACK_INLINE void memtrack_count_allocation(struct memtrack_thread *thread, struct memtrack_counters *counters,
-                                               uint64_t size)
+                                               uint64_t blocks, uint64_t size)
 {
     memtrack_counters_peak(counters, MEMTRACK_LOAD(&memtrack_rt.region->peak_epoch));
     MEMTRACK_BUMP(&counters->allocated_bytes, size);
-    MEMTRACK_BUMP(&counters->allocations, 1);
+    MEMTRACK_BUMP(&counters->allocations, blocks);
     thread->delta += (int64_t)size;
     if (MEMTRACK_UNLIKELY(thread->delta >= (int64_t)MEMTRACK_FLUSH_BYTES))
         memtrack_flush(thread);
 }
 
 MEMTRACK_INLINE void memtrack_count_free(struct memtrack_thread *thread, struct memtrack_counters *counters,
-                                         uint64_t size, bool temporary)
+                                         uint64_t blocks, uint64_t size, bool temporary)
 {
     if (MEMTRACK_UNLIKELY(thread->delta > thread->headroom))
         memtrack_flush(thread);
     memtrack_counters_peak(counters, MEMTRACK_LOAD(&memtrack_rt.region->peak_epoch));
     MEMTRACK_BUMP(&counters->freed_bytes, size);
-    MEMTRACK_BUMP(&counters->frees, 1);
+    MEMTRACK_BUMP(&counters->frees, blocks);
     if (temporary)
-        MEMTRACK_BUMP(&counters->temporary, 1);
+        MEMTRACK_BUMP(&counters->temporary, blocks);
     thread->delta -= (int64_t)size;
     if (MEMTRACK_UNLIKELY(thread->delta <= -(int64_t)MEMTRACK_FLUSH_BYTES))
         memtrack_flush(thread);

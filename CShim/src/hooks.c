@@ -9,6 +9,7 @@
 #include "hooks.h"
 #include "next.h"
 #include "python.h"
+#include "sampling.h"
 #include "shortway.h"
 
 /* A forked child has no region until its repair is through; a signal handler may get here meanwhile. */
@@ -17,19 +18,25 @@ static bool has_region(void)
     return !memtrack_rt.stopped && MEMTRACK_LOAD_ACQUIRE(&memtrack_rt.region) != NULL;
 }
 
-static void shared_add(uint32_t cell, uint64_t size, bool freed)
+static void shared_allocation(uint32_t cell, uint64_t size)
 {
-    if (!has_region())
-        return;
     struct memtrack_counters *counters = memtrack_shared_counters(cell);
     if (!counters) {
-        if (!freed)
-            memtrack_uncounted(size);
+        memtrack_uncounted(size);
         return;
     }
-    MEMTRACK_ADD(freed ? &counters->freed_bytes : &counters->allocated_bytes, size);
-    __atomic_fetch_add(freed ? &counters->frees : &counters->allocations, UINT64_C(1), __ATOMIC_RELEASE);
-    MEMTRACK_ADD(&memtrack_rt.region->live_bytes, freed ? -(int64_t)size : (int64_t)size);
+    MEMTRACK_ADD(&counters->allocated_bytes, size);
+    __atomic_fetch_add(&counters->allocations, UINT64_C(1), __ATOMIC_RELEASE);
+}
+
+static void shared_free(uint32_t cell, uint64_t blocks, uint64_t bytes)
+{
+    struct memtrack_counters *counters = has_region() ? memtrack_shared_counters(cell) : NULL;
+    if (!counters)
+        return;
+    MEMTRACK_ADD(&counters->freed_bytes, bytes);
+    __atomic_fetch_add(&counters->frees, blocks, __ATOMIC_RELEASE);
+    MEMTRACK_ADD(&memtrack_rt.region->live_bytes, -(int64_t)bytes);
 }
 
 static enum memtrack_cell_kind kind_of_call(void)
@@ -49,23 +56,30 @@ MEMTRACK_COLD void memtrack_uncounted(uint64_t size)
 }
 
 /* A free whose counters cannot be made in this thread's bank: bank 0 may still have them. */
-MEMTRACK_COLD void memtrack_uncounted_free(struct memtrack_block block)
+MEMTRACK_COLD void memtrack_uncounted_free(uintptr_t address, struct memtrack_block block)
 {
     uint32_t cell = block.cell;
     if (cell >= MEMTRACK_FIRST_CELL)
         cell = cell < memtrack_rt.cell_bias + MEMTRACK_FIRST_CELL
                    ? memtrack_builtin_cell(MEMTRACK_KIND_INHERITED, block.size)
                    : cell - memtrack_rt.cell_bias;
-    shared_add(cell, block.size, true);
+    uint64_t blocks = memtrack_weight(address, block.size);
+    shared_free(cell, blocks, blocks * block.size);
 }
 
 MEMTRACK_COLD void memtrack_allocated_shared(uintptr_t address, uint64_t size)
 {
     if (!has_region())
         return;
-    uint32_t cell = memtrack_builtin_cell(kind_of_call(), size);
+    enum memtrack_cell_kind kind = kind_of_call();
+    if (memtrack_rt.sample_bytes) { /* counted by class, as all are, and not sampled */
+        shared_allocation(memtrack_size_class(size), size);
+        return;
+    }
+    uint32_t cell = memtrack_builtin_cell(kind, size);
     if (memtrack_livemap_put(address, size, cell)) {
-        shared_add(cell, size, false);
+        shared_allocation(cell, size);
+        MEMTRACK_ADD(&memtrack_rt.region->live_bytes, (int64_t)size);
     } else {
         MEMTRACK_HEALTH(untracked_blocks, 1);
         MEMTRACK_HEALTH(untracked_bytes, size);
@@ -75,7 +89,7 @@ MEMTRACK_COLD void memtrack_allocated_shared(uintptr_t address, uint64_t size)
 MEMTRACK_COLD struct memtrack_block memtrack_realloc_take_shared(uintptr_t address)
 {
     struct memtrack_block none = {0, 0};
-    return memtrack_rt.stopped ? none : memtrack_livemap_take(address);
+    return memtrack_rt.stopped ? none : memtrack_unfollow(address);
 }
 
 /* NULL gets here where a heap lies in the first 64 MiB, as that of a program that is not position-independent may. */
@@ -93,24 +107,25 @@ MEMTRACK_COLD bool memtrack_free_shared(uintptr_t address)
     struct memtrack_block block = {0, 0};
     if (!memtrack_rt.stopped) {
         kind_of_call();
-        block = memtrack_livemap_take(address);
+        block = memtrack_unfollow(address);
     }
     if (!block.cell)
         return memtrack_free_unknown((const void *)address);
-    memtrack_uncounted_free(block);
+    memtrack_uncounted_free(address, block);
     return true;
 }
 
-/* Records an allocation of a hook that is BUSY, its memo entry known or NULL, and leaves the hook. */
+/* Records an allocation of a hook that is BUSY, and leaves the hook. */
 static void finish_allocation(struct memtrack_thread *thread, const void *block, uint64_t size, uint32_t cell,
                               struct memtrack_counters *counters)
 {
     if (MEMTRACK_UNLIKELY(!counters)) {
         memtrack_uncounted(size);
     } else {
-        memtrack_count_allocation(thread, counters, size);
-        if (MEMTRACK_UNLIKELY(!memtrack_livemap_put((uintptr_t)block, size, cell))) {
-            memtrack_count_free(thread, counters, size, false);
+        uint64_t blocks = memtrack_weight((uintptr_t)block, size);
+        memtrack_count_allocation(thread, counters, blocks, blocks * size);
+        if (MEMTRACK_UNLIKELY(!memtrack_follow((uintptr_t)block, size, cell))) {
+            memtrack_count_free(thread, counters, blocks, blocks * size, false);
             MEMTRACK_HEALTH(untracked_blocks, 1);
             MEMTRACK_HEALTH(untracked_bytes, size);
         }
@@ -119,12 +134,32 @@ static void finish_allocation(struct memtrack_thread *thread, const void *block,
     memtrack_leave(thread);
 }
 
-MEMTRACK_LONG void *memtrack_allocated_long(void *block, uint64_t size, const uintptr_t *frame)
+/* With sampling: is this block, allocated by a hook that is BUSY, to be recorded? `stepped`: it is in its class's count,
+ * and it is. */
+static bool is_sampled(struct memtrack_thread *thread, uint64_t size, bool stepped)
+{
+    if (!stepped) {
+        struct memtrack_counters *of_class = memtrack_counters_for(thread, memtrack_size_class(size), size);
+        if (!of_class)
+            memtrack_uncounted(size);
+        if (!of_class || !memtrack_sample_step(thread, of_class, size))
+            return false;
+    }
+    memtrack_sample_next(thread);
+    return true;
+}
+
+static MEMTRACK_LONG void *allocated(void *block, uint64_t size, const uintptr_t *frame, bool stepped)
 {
     uint64_t mark;
     struct memtrack_thread *thread = memtrack_enter(frame, &mark);
     if (MEMTRACK_UNLIKELY(!thread)) {
         memtrack_allocated_shared((uintptr_t)block, size);
+        return block;
+    }
+    if (MEMTRACK_UNLIKELY(memtrack_rt.sample_bytes) && !is_sampled(thread, size, stepped)) {
+        thread->last_block = (uintptr_t)block;
+        memtrack_leave(thread);
         return block;
     }
     uint32_t cell;
@@ -147,6 +182,28 @@ MEMTRACK_LONG void *memtrack_python_allocated(void *block, uint64_t size, const 
     struct memtrack_counters *counters = memtrack_python_charge(thread, frame, size, &cell);
     finish_allocation(thread, block, size, cell, counters);
     return block;
+}
+
+void *memtrack_allocated_long(void *block, uint64_t size, const uintptr_t *frame)
+{
+    return allocated(block, size, frame, false);
+}
+
+/* A thread that is not ready. With sampling none ever is, so that this is where an ordinary allocation ends up: one of which
+ * no stack is taken. */
+__attribute__((noinline)) void *memtrack_allocated_other(void *block, uint64_t size, const uintptr_t *frame)
+{
+    struct memtrack_thread *thread = memtrack_self;
+    uint32_t size_class = memtrack_class_of(size);
+    if (!memtrack_rt.sample_bytes || thread->ready != memtrack_epoch_for_threads() || size_class >= MEMTRACK_CLASSES)
+        return allocated(block, size, frame, false);
+    struct memtrack_counters *chunk = thread->chunks[size_class / MEMTRACK_COUNTERS_PER_CHUNK];
+    if (MEMTRACK_UNLIKELY(!chunk))
+        return allocated(block, size, frame, false);
+    thread->last_block = (uintptr_t)block;
+    if (MEMTRACK_LIKELY(!memtrack_sample_step(thread, &chunk[size_class % MEMTRACK_COUNTERS_PER_CHUNK], size)))
+        return block;
+    return allocated(block, size, frame, true);
 }
 
 MEMTRACK_LONG void *memtrack_allocated_entered(void *block, uint64_t size, const uintptr_t *frame,
@@ -179,26 +236,29 @@ static bool finish_free(struct memtrack_thread *thread, const void *block, struc
     if (MEMTRACK_UNLIKELY(!found.cell)) {
         pass_on = memtrack_free_unknown(block);
     } else {
+        uint64_t blocks = memtrack_weight((uintptr_t)block, found.size);
         struct memtrack_counters *counters = memtrack_counters_for(thread, found.cell, found.size);
         if (MEMTRACK_LIKELY(counters != NULL))
-            memtrack_count_free(thread, counters, found.size, thread->last_block == (uintptr_t)block);
+            memtrack_count_free(thread, counters, blocks, blocks * found.size, thread->last_block == (uintptr_t)block);
         else
-            memtrack_uncounted_free(found);
+            memtrack_uncounted_free((uintptr_t)block, found);
     }
     memtrack_leave(thread);
     return pass_on;
 }
 
-MEMTRACK_LONG bool memtrack_freeing(const void *block, const uintptr_t *frame)
+bool memtrack_freeing(const void *block, const uintptr_t *frame)
 {
+    if (!memtrack_is_followed((uintptr_t)block))
+        return !memtrack_is_early(block);
     uint64_t mark;
     struct memtrack_thread *thread = memtrack_enter(frame, &mark);
     if (MEMTRACK_UNLIKELY(!thread))
         return memtrack_free_shared((uintptr_t)block);
-    return finish_free(thread, block, memtrack_livemap_take((uintptr_t)block));
+    return finish_free(thread, block, memtrack_unfollow((uintptr_t)block));
 }
 
-MEMTRACK_LONG void memtrack_free_long(void *block, const uintptr_t *frame)
+__attribute__((noinline)) void memtrack_free_other(void *block, const uintptr_t *frame)
 {
     if (!block || memtrack_freeing(block, frame))
         memtrack_next.free(block);

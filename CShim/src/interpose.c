@@ -10,6 +10,7 @@
 #include "hooks.h"
 #include "next.h"
 #include "record.h"
+#include "sampling.h"
 #include "shortway.h"
 
 #include <errno.h>
@@ -50,7 +51,7 @@ static struct memtrack_block take_for_realloc(void *block, const uintptr_t *fram
     struct memtrack_thread *thread = memtrack_enter(frame, &mark);
     if (!thread)
         return memtrack_realloc_take_shared((uintptr_t)block);
-    struct memtrack_block found = memtrack_livemap_take((uintptr_t)block);
+    struct memtrack_block found = memtrack_unfollow((uintptr_t)block);
     memtrack_leave(thread);
     return found;
 }
@@ -59,24 +60,25 @@ static void put_back(void *block, struct memtrack_block found, const uintptr_t *
 {
     uint64_t mark;
     struct memtrack_thread *thread = memtrack_enter(frame, &mark);
-    memtrack_livemap_put((uintptr_t)block, found.size, found.cell); /* its table exists: it cannot fail */
+    memtrack_follow((uintptr_t)block, found.size, found.cell); /* its table exists: it cannot fail */
     if (thread)
         memtrack_leave(thread);
 }
 
-static void count_realloc_free(struct memtrack_block found, const uintptr_t *frame)
+static void count_realloc_free(uintptr_t address, struct memtrack_block found, const uintptr_t *frame)
 {
     uint64_t mark;
     struct memtrack_thread *thread = memtrack_enter(frame, &mark);
     if (!thread) {
-        memtrack_uncounted_free(found);
+        memtrack_uncounted_free(address, found);
         return;
     }
     struct memtrack_counters *counters = memtrack_counters_for(thread, found.cell, found.size);
+    uint64_t blocks = memtrack_weight(address, found.size);
     if (counters)
-        memtrack_count_free(thread, counters, found.size, false);
+        memtrack_count_free(thread, counters, blocks, blocks * found.size, false);
     else
-        memtrack_uncounted_free(found);
+        memtrack_uncounted_free(address, found);
     memtrack_leave(thread);
 }
 
@@ -95,7 +97,7 @@ static __attribute__((noinline)) void *reallocate(void *block, size_t size, cons
     void *fresh = memtrack_next.realloc(block, size);
     if (found.cell) {
         if (fresh || size == 0) /* NULL for size 0 is a free */
-            count_realloc_free(found, frame);
+            count_realloc_free((uintptr_t)block, found, frame);
         else
             put_back(block, found, frame);
     }
@@ -197,22 +199,23 @@ MEMTRACK_EXPORT size_t malloc_usable_size(void *block)
     return memtrack_next.malloc_usable_size(block);
 }
 
-/* For jemalloc's rallocx and xallocx (jemalloc.c) and for CPython's allocator (python_objects.c): before the call, and after it; `fresh` NULL: it failed. */
+/* For jemalloc's rallocx and xallocx (jemalloc.c) and for CPython's allocator (python_objects.c): before the call, and
+ * after it; `fresh` NULL: it failed. */
 struct memtrack_block memtrack_realloc_begin(void *block, const uintptr_t *frame)
 {
     return take_for_realloc(block, frame);
 }
 
-void memtrack_realloc_freed(struct memtrack_block found, const uintptr_t *frame)
+void memtrack_realloc_freed(const void *block, struct memtrack_block found, const uintptr_t *frame)
 {
     if (found.cell)
-        count_realloc_free(found, frame);
+        count_realloc_free((uintptr_t)block, found, frame);
 }
 
 void memtrack_realloc_end(void *block, struct memtrack_block found, void *fresh, uint64_t size, const uintptr_t *frame)
 {
     if (found.cell && fresh)
-        count_realloc_free(found, frame);
+        count_realloc_free((uintptr_t)block, found, frame);
     else if (found.cell)
         put_back(block, found, frame);
     if (fresh)

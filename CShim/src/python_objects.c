@@ -143,7 +143,7 @@ static void *python_realloc(void *context, void *block, size_t size)
     /* malloc's hooks have counted the new block where it is malloc's, but not the end of the old one, which was taken out
      * before they could see it. */
     if (fresh && (size > MEMTRACK_PYMALLOC_MOST || is_counted((uintptr_t)fresh, size)))
-        memtrack_realloc_freed(found, frame);
+        memtrack_realloc_freed(block, found, frame);
     else
         memtrack_realloc_end(block, found, fresh, size, frame);
     memtrack_python_calling = 0;

@@ -281,6 +281,7 @@ static void write_identity(struct memtrack_header *header, uint32_t origin, uint
     length = memtrack_read_file("/proc/self/cmdline", header->command_line, sizeof(header->command_line) - 1);
     header->command_line_bytes = length > 0 ? (uint32_t)length : 0;
     header->stack_depth = memtrack_rt.stack_depth;
+    header->sample_bytes = memtrack_rt.sample_bytes;
     header->unwinder = memtrack_rt.unwinder;
     header->capabilities = MEMTRACK_CAP_POPULATE | (memtrack_rt.pid_check ? 0 : MEMTRACK_CAP_WIPE_ON_FORK) |
                            (memtrack_rt.allocator_unit_shift == 5 ? MEMTRACK_CAP_GLIBC_MALLOC : 0);

@@ -94,7 +94,7 @@ void memtrack_boot(void)
         return;
     memtrack_rt.pid = memtrack_rt.region->pid;
     memtrack_rt.region->livemap_root = (uint64_t)(uintptr_t)memtrack_livemap_root;
-    memtrack_rt.never_ready = memtrack_rt.special || memtrack_rt.pid_check ? MEMTRACK_EPOCH_NEVER : 0;
+    memtrack_rt.never_ready = memtrack_rt.special || memtrack_rt.pid_check || memtrack_rt.sample_bytes ? MEMTRACK_EPOCH_NEVER : 0;
     memtrack_rt.page = page;
     MEMTRACK_STORE_RELEASE(&memtrack_rt.stopped, 0u);
 }

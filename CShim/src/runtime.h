@@ -63,6 +63,8 @@ struct memtrack_thread {
     uintptr_t stack_top;  /* 0: not known yet, the thread has only been seen on other stacks */
     uintptr_t stack_hole; /* an address below stack_low that is known not to belong to the stack */
     uint32_t tid;
+    uint64_t sample_chance; /* state of the thread's random numbers, see sampling.c */
+    int64_t sample_left;  /* bytes up to the next sample point */
     uint32_t multi;       /* this thread has seen that the process has several threads */
 };
 
@@ -73,8 +75,10 @@ struct memtrack_runtime {
     uint32_t stack_depth;
     uint32_t unwinder;               /* enum memtrack_unwinder */
     uint32_t allocator_unit_shift;   /* live map: 5 for glibc (32 bytes), 4 otherwise */
+    uint64_t sample_bytes;           /* mean distance of two samples; 0: every allocation is counted with its stack */
     uint32_t special;                /* stacks are not taken by memo and rules alone: depth 1, libunwind, verification */
-    uint32_t never_ready;            /* MEMTRACK_EPOCH_NEVER where each call must go the long way: special, pid_check */
+    uint32_t never_ready;            /* MEMTRACK_EPOCH_NEVER where each call must go the long way: special,
+                                        pid_check, sampling */
     uint32_t verify_stacks;
     uint32_t follow_children;
     uint32_t follow_exec;            /* enum memtrack_follow_exec */

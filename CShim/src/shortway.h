@@ -16,8 +16,9 @@
  * the present stack is that of `entry` before `group`, where there is an entry. */
 void *memtrack_allocated_entered(void *block, uint64_t size, const uintptr_t *frame, struct memtrack_memo_entry *entry,
                                  const struct memtrack_memo_group *group);
+void *memtrack_allocated_other(void *block, uint64_t size, const uintptr_t *frame);
 void *memtrack_allocated_flush(void *block);
-void memtrack_free_long(void *block, const uintptr_t *frame);
+void memtrack_free_other(void *block, const uintptr_t *frame);
 void memtrack_free_entered(void *block, struct memtrack_block found);
 
 /* Not a tail call: the hook's frame must stand as long as somebody looks at it. */
@@ -47,7 +48,7 @@ MEMTRACK_INLINE void *memtrack_allocated_short(void *block, uint64_t size, const
     uint64_t mark;
     uint32_t half = 0;
     if (MEMTRACK_UNLIKELY(thread->ready != MEMTRACK_LOAD(&memtrack_rt.page->epoch))) {
-        block = memtrack_allocated_long(block, size, frame);
+        block = memtrack_allocated_other(block, size, frame);
         MEMTRACK_STAY();
         return block;
     }
@@ -98,7 +99,7 @@ MEMTRACK_INLINE bool memtrack_freeing_short(void *block, const uintptr_t *frame)
     uint32_t half, *slot;
     if (MEMTRACK_UNLIKELY(thread->ready != MEMTRACK_LOAD(&memtrack_rt.page->epoch) ||
                           !(slot = memtrack_plain_slot((uintptr_t)block, UINT64_MAX, &half)))) {
-        memtrack_free_long(block, frame);
+        memtrack_free_other(block, frame);
         MEMTRACK_STAY();
         return false;
     }
