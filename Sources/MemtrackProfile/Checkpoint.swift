@@ -68,6 +68,8 @@ public struct Checkpoint: Sendable {
         /// Sites that the filter keeps out.
         public var filtered: RemainingSites
         public var sizeClasses: [SizeClassShare]
+        /// nil where the figures are no estimates.
+        public var sampling: Sampling?
     }
 
     public init(

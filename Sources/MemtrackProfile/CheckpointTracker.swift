@@ -90,7 +90,7 @@ public struct CheckpointTracker: Sendable {
             newAllocations: Self.difference(profile.totals.allocations, totals.allocations),
             order: options.order, filter: options.filter?.text, rows: Array(shown),
             remaining: remaining(sorted.dropFirst(shown.count), change), filtered: filtered,
-            sizeClasses: profile.sizeClasses)
+            sizeClasses: profile.sizeClasses, sampling: profile.sampling)
     }
 
     private func remaining(_ rest: ArraySlice<Site>, _ change: [FrameID: Int64]) -> RemainingSites {

@@ -41,7 +41,7 @@ public struct ProfileAccumulator: Sendable {
         }
         add(modules: profile.modules)
         shim += profile.shim
-        sampling = sampling ?? profile.sampling
+        sampling = Sampling.sum(sampling, profile.sampling)
         slackBytes &+= profile.peak.slackBytes
         peakMoments += Array(repeating: profile.peak.monotonicNanoseconds, count: profile.peak.processes)
     }
@@ -142,7 +142,7 @@ public struct ProfileAccumulator: Sendable {
         adopt(table)
         add(modules: modules)
         self.shim += shim
-        self.sampling = self.sampling ?? sampling
+        self.sampling = Sampling.sum(self.sampling, sampling)
         self.slackBytes &+= slackBytes
         peakMoments.append(peakMoment)
     }

@@ -215,9 +215,19 @@ public final class ProfileBuilder {
         if case .stopped = snapshot.state { shim.stopped = 1 }
         let moment = snapshot.peakMonotonicNanoseconds
         accumulator.take(
-            table: table, modules: modules(of: snapshot), shim: shim, slackBytes: snapshot.peakSlackBytes,
+            table: table, modules: modules(of: snapshot), shim: shim, sampling: sampling(of: snapshot),
+            slackBytes: snapshot.peakSlackBytes,
             peakMoment: moment == 0 ? nil : moment)
         return accumulator.profile
+    }
+
+    private func sampling(of snapshot: RegionSnapshot) -> Sampling? {
+        guard snapshot.sampleBytes > 0 else { return nil }
+        return Sampling(
+            periodBytes: snapshot.sampleBytes,
+            exact: snapshot.exactClasses.map {
+                SizeClassShare(sizeClass: $0.sizeClass, counters: $0.counters)
+            })
     }
 
     /// The program's own file first.

@@ -17,11 +17,3 @@ public struct ProfileModule: Sendable, Hashable {
         buildID.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
     }
 }
-
-/// How allocations were picked where not each was counted.
-public struct Sampling: Sendable, Hashable {
-    /// Mean number of bytes allocated from one sample to the next. The figures are estimates, scaled up already.
-    public var periodBytes: UInt64
-
-    public init(periodBytes: UInt64) { self.periodBytes = periodBytes }
-}

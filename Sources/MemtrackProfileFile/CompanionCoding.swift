@@ -6,6 +6,16 @@ internal import MemtrackRegion
 extension Companion {
     static let formatName = "memtrack-profile"
 
+    /// Of a sampled profile: every allocation by size class. Classes that do not exist are left out.
+    var exactClasses: [SizeClassShare] {
+        (sampling?.exact ?? []).filter { $0.sizeClass < UInt32(SizeClass.count) }.map {
+            var counters = Counters()
+            counters.allocations = $0.allocations
+            counters.allocatedBytes = $0.bytes
+            return SizeClassShare(sizeClass: $0.sizeClass, counters: counters)
+        }
+    }
+
     init(_ loaded: LoadedProfile, profileCrc32: UInt32) {
         let (summary, profile) = (loaded.summary, loaded.profile)
         format = Self.formatName
@@ -27,7 +37,15 @@ extension Companion {
         peak = Peak(
             slackBytes: profile.peak.slackBytes, monotonicNanoseconds: profile.peak.monotonicNanoseconds,
             processes: profile.peak.processes)
-        sampling = profile.sampling.map { Sampling(periodBytes: $0.periodBytes) }
+        sampling = profile.sampling.map { sampling in
+            Sampling(
+                periodBytes: sampling.periodBytes,
+                exact: sampling.exact.map {
+                    ExactClass(
+                        sizeClass: $0.sizeClass, allocations: $0.counters.allocations,
+                        bytes: $0.counters.allocatedBytes)
+                })
+        }
         let table = profile.table
         wrapperFunctions = Set(
             table.frames.indices.filter { table.isWrapper(FrameID($0)) }.map { table.frames[$0].function }

@@ -22,6 +22,14 @@ struct Companion: Codable {
 
     struct Sampling: Codable {
         var periodBytes: UInt64
+        /// Every allocation by size class; absent in files of older versions.
+        var exact: [ExactClass]?
+    }
+
+    struct ExactClass: Codable {
+        var sizeClass: UInt32
+        var allocations: UInt64
+        var bytes: UInt64
     }
 
     struct Checkpoint: Codable {

@@ -89,6 +89,7 @@ public enum ProfileFile {
             })
         var summary = companion?.summary ?? Self.summary(of: message, name: name)
         summary.profile = result.profile
+        summary.profile?.sampling?.exact = companion?.exactClasses ?? []
         if let note {
             summary.notes.append(
                 "\(companionPath(of: name)) \(note): nothing is known of processes, marks and health.")

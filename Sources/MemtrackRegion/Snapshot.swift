@@ -181,6 +181,12 @@ public struct RegionCell: Sendable, Hashable {
     }
 }
 
+/// All allocations in one size class; no frees are counted in that way.
+public struct RegionClassCount: Sendable, Hashable {
+    public var sizeClass: UInt32
+    public var counters: Counters
+}
+
 public struct RegionMarker: Sendable, Hashable {
     public var monotonicNanoseconds: UInt64
     public var label: String
@@ -271,6 +277,8 @@ public struct RegionSnapshot: Sendable {
     public var capabilities: UInt32
     /// Mean distance of two samples in bytes allocated; 0 where every allocation is counted.
     public var sampleBytes: UInt64
+    /// With sampling: every allocation by size class, exact; the cells are then estimates. In order of size.
+    public var exactClasses: [RegionClassCount]
     public var modules: [UInt16: RegionModule]
     /// Indexed by node id; entry 0 is the root. An unpublished record is nil.
     public var nodes: [RegionNode?]
@@ -313,6 +321,7 @@ public struct RegionSnapshot: Sendable {
         stackDepth = 0
         capabilities = 0
         sampleBytes = 0
+        exactClasses = []
         modules = [:]
         nodes = [nil]
         cells = []

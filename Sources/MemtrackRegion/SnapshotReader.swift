@@ -58,9 +58,12 @@ struct SnapshotReader {
             var cells: [RegionCell] = []
             cells.reserveCapacity(sites + Int(MEMTRACK_FIRST_CELL))
             var builtIn: [RegionCell] = []
+            var classes: [RegionClassCount] = []
             var damaged = 0
             try reader.forEachChunk { (pages, first, sums) throws(RegionDamage) in
-                try table.append(&pages, first, sums, sites: &cells, builtIn: &builtIn, damaged: &damaged)
+                try table.append(
+                    &pages, first, sums, sites: &cells, builtIn: &builtIn, classes: &classes,
+                    damaged: &damaged)
             }
             let settled = header.word(\.peak_epoch) == epoch
             guard settled || attempt == Self.attempts else { continue }
@@ -69,6 +72,8 @@ struct SnapshotReader {
             pages = reader.pages
             cells.append(contentsOf: builtIn)
             snapshot.cells = cells
+            snapshot.exactClasses = snapshot.sampleBytes == 0 ? [] : classes
+            if snapshot.sampleBytes == 0 { snapshot.damagedRecords += classes.count }
             snapshot.damagedRecords += damaged
             snapshot.banks = banks.used
             snapshot.threadsSeen = banks.owners
@@ -136,11 +141,16 @@ struct CellTable {
     /// Appends those cells of a chunk of counters that have been used. `first` is a counter index.
     mutating func append(
         _ pages: inout RegionPages, _ first: Int, _ sums: UnsafeBufferPointer<Counters>,
-        sites: inout [RegionCell], builtIn: inout [RegionCell], damaged: inout Int
+        sites: inout [RegionCell], builtIn: inout [RegionCell], classes: inout [RegionClassCount],
+        damaged: inout Int
     ) throws(RegionDamage) {
         for place in sums.indices where sums[place].isUsed {
             let index = first + place
             if index < Int(MEMTRACK_FIRST_CELL) {
+                if index < Int(MEMTRACK_CLASSES) {
+                    classes.append(RegionClassCount(sizeClass: UInt32(index), counters: sums[place]))
+                    continue
+                }
                 guard let kind = Self.kind(of: index / Int(MEMTRACK_CLASSES)) else {
                     damaged += 1
                     continue

@@ -34,7 +34,9 @@ public enum CheckpointText {
     private static func writeSites(
         _ objects: Checkpoint.Objects, interval: Double, to lines: inout TextLines
     ) {
-        lines.section("Sites", "by " + orderText(objects.order) + filterText(objects.filter))
+        lines.section(
+            "Sites",
+            "by " + orderText(objects.order) + filterText(objects.filter) + samplingText(objects.sampling))
         var table = Table(
             columns: [
                 .init(title: "live", dropOrder: 3), .init(title: "size", dropOrder: 0),
@@ -85,6 +87,10 @@ public enum CheckpointText {
         case .growth: "growth since the last checkpoint"
         case .peak: "size at the peak"
         }
+    }
+
+    static func samplingText(_ sampling: Sampling?) -> String {
+        sampling.map { ", estimated from a sample every " + FigureText.shortBytes($0.periodBytes) } ?? ""
     }
 
     static func filterText(_ filter: String?) -> String {

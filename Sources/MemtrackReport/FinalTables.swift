@@ -17,6 +17,9 @@ struct FinalTables {
         var cells: (_ counters: Counters, _ totals: Counters, _ tone: Tone, _ emphasis: Tone) -> [Span]
         /// The figure that decides whether a site belongs in the view at all.
         var measure: (Counters) -> Int64
+        /// The figure whose error is shown where it is an estimate, and in which column.
+        var figure: Sampling.Figure
+        var figureColumn: Int
     }
 
     /// Rows by what was live at the peak.
@@ -36,7 +39,7 @@ struct FinalTables {
                         Self.share(counters.peakBytes, totals.peakBytes), Self.allocations(counters, tone),
                         Self.average(counters, tone),
                     ]
-                }, measure: { $0.peakBytes }), to: &lines)
+                }, measure: { $0.peakBytes }, figure: .peak, figureColumn: 1), to: &lines)
     }
 
     /// Rows by what was never freed.
@@ -56,7 +59,7 @@ struct FinalTables {
                         Self.share(counters.liveBytes, totals.liveBytes), Self.allocations(counters, tone),
                         Self.average(counters, tone),
                     ]
-                }, measure: { $0.liveBytes }), to: &lines)
+                }, measure: { $0.liveBytes }, figure: .live, figureColumn: 1), to: &lines)
     }
 
     /// Rows by number of allocations.
@@ -79,7 +82,8 @@ struct FinalTables {
                             Int64(clamping: counters.temporary), Int64(clamping: counters.allocations)),
                         Self.average(counters, tone),
                     ]
-                }, measure: { Int64(clamping: $0.allocations) }), to: &lines)
+                }, measure: { Int64(clamping: $0.allocations) }, figure: .allocated, figureColumn: 0),
+            to: &lines)
     }
 
     private func write(_ view: View, to lines: inout TextLines) {
@@ -88,7 +92,11 @@ struct FinalTables {
             lines.add([Span("  none", .dim)])
             return
         }
-        var table = Table(columns: view.columns, textTitle: "site")
+        var columns = view.columns
+        if profile.sampling != nil {
+            columns.insert(.init(title: "±", dropOrder: 1), at: view.figureColumn + 1)
+        }
+        var table = Table(columns: columns, textTitle: "site")
         let showsCallers = lines.layout.showsCallers && callers > 0
         for site in ranked.prefix(max(1, limit)) {
             let above =
@@ -96,7 +104,8 @@ struct FinalTables {
                 ? profile.table.callers(of: site.heaviestStack(by: view.order), limit: callers) : []
             table.rows.append(
                 Table.Row(
-                    cells: view.cells(site.counters, profile.totals, .plain, .bold),
+                    cells: withError(
+                        view.cells(site.counters, profile.totals, .plain, .bold), view, of: [site]),
                     text: { FrameText.site(site.frame, room: $0) },
                     detail: showsCallers ? { FrameText.callers(above, room: $0) } : nil))
         }
@@ -106,10 +115,24 @@ struct FinalTables {
             let label = FigureText.plural(UInt64(rest.count), "more site", "more sites")
             table.rows.append(
                 Table.Row(
-                    cells: view.cells(sum, profile.totals, .dim, .dim),
+                    cells: withError(view.cells(sum, profile.totals, .dim, .dim), view, of: Array(rest)),
                     text: { [Span(DisplayWidth.truncateMiddle(label, to: $0), .dim)] }))
         }
         table.write(to: &lines)
+    }
+
+    /// With the standard error of the view's figure behind it, as a share of it, where figures are estimates.
+    private func withError(_ cells: [Span], _ view: View, of sites: [Site]) -> [Span] {
+        guard let sampling = profile.sampling else { return cells }
+        let error = sampling.standardError(view.figure, sites.flatMap(\.sizeClasses))
+        let sum = sites.reduce(into: Counters()) { $0 += $1.counters }
+        let text =
+            view.figure == .allocated
+            ? FigureText.share(error.blocks, of: Double(sum.allocations))
+            : FigureText.share(error.bytes, of: Double(max(0, view.measure(sum))))
+        var result = cells
+        result.insert(Span(text, .dim), at: view.figureColumn + 1)
+        return result
     }
 
     private static func share(_ part: Int64, _ whole: Int64) -> Span {

@@ -103,10 +103,12 @@ struct JSONSite: Encodable {
     var stack: [JSONFrame]
     var stacks: [JSONStack]
     var sizeClasses: [JSONSizeClass]
+    /// Only where the figures are estimates.
+    var standardError: JSONStandardError?
 
-    enum CodingKeys: CodingKey { case stack, stacks, sizeClasses }
+    enum CodingKeys: CodingKey { case stack, stacks, sizeClasses, standardError }
 
-    init(_ site: Site, table: StackTable) {
+    init(_ site: Site, table: StackTable, sampling: Sampling? = nil) {
         frame = JSONFrame(site.frame)
         counters = JSONCounters(site.counters)
         stack = table.frameIDs(of: site.heaviestStack(by: .live)).map { JSONFrame(table.frame($0)) }
@@ -114,6 +116,7 @@ struct JSONSite: Encodable {
             JSONStack(counters: JSONCounters($0.counters), frames: table.frameIDs(of: $0.stack))
         }
         sizeClasses = site.sizeClasses.map(JSONSizeClass.init)
+        standardError = sampling.map { JSONStandardError(site, $0) }
     }
 
     func encode(to encoder: any Encoder) throws {
@@ -123,5 +126,6 @@ struct JSONSite: Encodable {
         try container.encode(stack, forKey: .stack)
         try container.encode(stacks, forKey: .stacks)
         try container.encode(sizeClasses, forKey: .sizeClasses)
+        try container.encodeIfPresent(standardError, forKey: .standardError)
     }
 }

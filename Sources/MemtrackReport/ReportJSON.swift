@@ -74,6 +74,8 @@ private struct JSONReport: Encodable {
     var hints: [String]
     @OrNull var totals: JSONCounters?
     @OrNull var peak: Peak?
+    /// null where every allocation was counted with its stack.
+    @OrNull var sampling: JSONSampling?
     var frames: [JSONFrame]
     var sites: [JSONSite]
     var sizeClasses: [JSONSizeClass]
@@ -110,7 +112,11 @@ private struct JSONReport: Encodable {
                 processes: profile.peak.processes)
         }
         frames = profile?.table.frames.map(JSONFrame.init) ?? []
-        sites = profile.map { profile in profile.sites.map { JSONSite($0, table: profile.table) } } ?? []
+        sites =
+            profile.map { profile in
+                profile.sites.map { JSONSite($0, table: profile.table, sampling: profile.sampling) }
+            } ?? []
+        sampling = profile?.sampling.map(JSONSampling.init)
         sizeClasses = profile?.sizeClasses.map(JSONSizeClass.init) ?? []
         processes = session.processes.map(JSONProcess.init)
         health = JSONHealth(profile?.shim ?? ShimFigures())

@@ -35,6 +35,7 @@ struct TotalsBlock {
 
     private func rows() -> [Row] {
         let totals = profile.totals
+        if let sampling = profile.sampling { return estimatedRows(sampling) }
         let average = totals.allocations == 0 ? 0 : totals.allocatedBytes / totals.allocations
         let temporary = FigureText.share(Double(totals.temporary), of: Double(totals.allocations))
         return [
@@ -58,10 +59,40 @@ struct TotalsBlock {
         ]
     }
 
+    /// Where sites are estimates, the total of allocations is not.
+    private func estimatedRows(_ sampling: Sampling) -> [Row] {
+        let totals = profile.totals
+        let shares = profile.sizeClasses
+        func estimate(_ label: String, _ figure: Sampling.Figure, _ blocks: Int64, _ bytes: Int64) -> Row {
+            let error = sampling.standardError(figure, shares)
+            return Row(
+                label: label, count: FigureText.count(blocks), size: FigureText.bytes(bytes),
+                note: "estimated, ± " + FigureText.share(error.bytes, of: Double(max(0, bytes))))
+        }
+        let exact = sampling.totals
+        let counted = exact ?? totals
+        return [
+            Row(
+                label: "allocations", count: FigureText.count(counted.allocations),
+                size: FigureText.bytes(counted.allocatedBytes),
+                note: exact == nil ? "estimated" : "exact" + rateNote),
+            Row(
+                label: "sampled", count: "", size: "",
+                note:
+                    "one block in \(FigureText.shortBytes(sampling.periodBytes)) on average; ± is the standard error"
+            ),
+            estimate("peak", .peak, totals.peakBlocks, totals.peakBytes),
+            estimate(
+                session.ending == .running ? "live now" : "live at exit", .live, totals.liveBlocks,
+                totals.liveBytes),
+        ]
+    }
+
     /// Nothing where the duration is not known, as of a region whose process has gone.
     private var rateNote: String {
         guard session.duration > 0 else { return "" }
-        return ", " + FigureText.rate(profile.totals.allocations, seconds: session.duration)
+        let allocations = (profile.sampling?.totals ?? profile.totals).allocations
+        return ", " + FigureText.rate(allocations, seconds: session.duration)
     }
 
     private var liveNote: String {

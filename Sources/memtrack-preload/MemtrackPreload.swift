@@ -63,6 +63,12 @@ struct MemtrackPreload: ParsableCommand {
 
     @Option(
         help: .init(
+            "Take the stack of one block in so many bytes on average (512K, 1M): cheaper; sites become estimates "
+                + "with their error. Allocations by size stay exact.", valueName: "bytes"))
+    var sample: String?
+
+    @Option(
+        help: .init(
             "How stacks are taken: rules (fast) or libunwind (slow, for comparison).", valueName: "name"))
     var unwinder: String = "rules"
 
@@ -167,7 +173,19 @@ struct MemtrackPreload: ParsableCommand {
         guard ["inherit", "force", "off"].contains(followExec) else {
             throw ValidationError("'\(followExec)' is no way to follow exec; give inherit, force or off")
         }
+        var sampleBytes: UInt64 = 0
+        if let sample {
+            guard let bytes = ByteCount.parse(sample), bytes > 0, bytes <= 1 << 40 else {
+                throw ValidationError(
+                    "--sample '\(sample)' is no size; give bytes, such as 524288, 512K or 1M")
+            }
+            guard !objects else {
+                throw ValidationError("--objects needs every object: it does not go with --sample")
+            }
+            sampleBytes = bytes
+        }
         plan.settings = [
+            ("MEMTRACK_SAMPLE", String(sampleBytes)),
             ("MEMTRACK_STACK_DEPTH", String(stackDepth)), ("MEMTRACK_UNWINDER", unwinder),
             ("MEMTRACK_VERIFY_STACKS", verifyStacks ? "1" : "0"),
             ("MEMTRACK_CHILDREN", noChildren ? "0" : "1"), ("MEMTRACK_FOLLOW_EXEC", followExec),

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import MemtrackProfile
+internal import MemtrackRegion
+
+/// What a profile says of its sampling: all other counters are estimates where this is there.
+struct JSONSampling: Encodable {
+    /// Mean distance of two samples in bytes allocated.
+    var periodBytes: UInt64
+    /// All allocations of the program, counted one by one; null where the profile does not keep them.
+    @OrNull var exactAllocations: UInt64?
+    @OrNull var exactAllocatedBytes: UInt64?
+
+    init(_ sampling: Sampling) {
+        periodBytes = sampling.periodBytes
+        exactAllocations = sampling.totals?.allocations
+        exactAllocatedBytes = sampling.totals?.allocatedBytes
+    }
+}
+
+/// Standard errors of a site's estimates, in bytes and blocks.
+struct JSONStandardError: Encodable {
+    var liveBytes: Double
+    var peakBytes: Double
+    var allocatedBytes: Double
+    var allocations: Double
+
+    init(_ site: Site, _ sampling: Sampling) {
+        liveBytes = sampling.standardError(.live, site.sizeClasses).bytes
+        peakBytes = sampling.standardError(.peak, site.sizeClasses).bytes
+        (allocations, allocatedBytes) = sampling.standardError(.allocated, site.sizeClasses)
+    }
+}
