@@ -97,7 +97,8 @@ MEMTRACK_COLD bool memtrack_free_unknown(const void *block)
 {
     if (memtrack_is_early(block))
         return false;
-    if (!memtrack_rt.stopped && block && (uintptr_t)block != memtrack_python_freeing)
+    /* With sampling most blocks are not known, and the filter says of some that they may be. */
+    if (!memtrack_rt.stopped && !memtrack_rt.sample_bytes && block && (uintptr_t)block != memtrack_python_freeing)
         MEMTRACK_HEALTH(unknown_frees, 1);
     return true;
 }
