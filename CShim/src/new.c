@@ -3,8 +3,11 @@
  * operator new and operator delete, all replaceable forms, by their mangled names (Itanium C++ ABI).
  *
  * Three cases, told apart when the shim starts:
- *   * the next definition is libstdc++'s or libc++'s: jump there. It calls malloc, which is ours; readers skip the
- *     wrapper's frame.
+ *   * the next definition is libstdc++'s or libc++'s, which is malloc or free and nothing else, while all goes well: the
+ *     allocator behind us is called at once, and the call site counted is that of `new`. That saves three to five
+ *     calls a pair, and tells `new` in one function from `new` in another by the memo's first key. Where memory runs
+ *     out theirs is called: it knows the new handler, and throws.
+ *   * the next definition is another's, which calls malloc: jump there; readers skip the wrapper's frame.
  *   * the next definition belongs to the allocator behind us (tcmalloc, jemalloc, mimalloc): it never calls malloc, so
  *     it is counted here. Nothing is held across the call: it may throw.
  *   * there is none in the global scope (a C++ library that was loaded with RTLD_LOCAL): the caller's own library may
@@ -15,6 +18,7 @@
 #include "hooks.h"
 #include "next.h"
 #include "record.h"
+#include "shortway.h"
 
 #include <dlfcn.h>
 #include <link.h>
@@ -58,19 +62,38 @@ static struct {
     MEMTRACK_DELETE_FUNCTIONS(MEMTRACK_FIELD)
 #undef MEMTRACK_FIELD
 } next;
-/* The second case above, for each function: an allocator may lack some, and libstdc++'s calls the others. */
+/* The third case above, for each function: an allocator may lack some, and libstdc++'s calls the others. */
 static struct {
 #define MEMTRACK_FIELD(name, ...) bool name;
     MEMTRACK_NEW_FUNCTIONS(MEMTRACK_FIELD)
     MEMTRACK_DELETE_FUNCTIONS(MEMTRACK_FIELD)
 #undef MEMTRACK_FIELD
 } counted;
+/* The first case above: all of them are the standard library's, and ours is the malloc that they would call. */
+static bool plain;
 
 static bool same_object(const void *function, const void *other)
 {
     struct memtrack_object a, b;
     return function && other && memtrack_object_find((uintptr_t)function, &a) &&
            memtrack_object_find((uintptr_t)other, &b) && a.link_map == b.link_map;
+}
+
+/* Is it a definition of the C++ library's own? Told by the file's name. */
+static bool is_standard(const void *function)
+{
+    struct memtrack_object object;
+    if (!function || !memtrack_object_find((uintptr_t)function, &object))
+        return false;
+    const char *path = ((const struct link_map *)object.link_map)->l_name, *name = path;
+    for (; path && *path; path++)
+        if (*path == '/')
+            name = path + 1;
+    const char *const libraries[] = {"libstdc++.so.", "libc++.so.", "libc++abi.so."};
+    for (size_t i = 0; name && i < sizeof(libraries) / sizeof(libraries[0]); i++)
+        if (__builtin_strncmp(name, libraries[i], __builtin_strlen(libraries[i])) == 0)
+            return true;
+    return false;
 }
 
 void memtrack_resolve_new(const void *foreign_malloc)
@@ -80,10 +103,13 @@ void memtrack_resolve_new(const void *foreign_malloc)
         void *function = dlsym(RTLD_NEXT, #name); \
         counted.name = same_object(function, foreign_malloc); \
         *(void **)&next.name = function; \
+        all = all && is_standard(function); \
     }
+    bool all = true;
     MEMTRACK_NEW_FUNCTIONS(MEMTRACK_FIND)
     MEMTRACK_DELETE_FUNCTIONS(MEMTRACK_FIND)
 #undef MEMTRACK_FIND
+    plain = all && memtrack_is_first();
 }
 
 static void *next_malloc(size_t size)
@@ -141,6 +167,11 @@ static MEMTRACK_COLD void *own_definition(const char *name, const void *caller)
     void *name parameters; \
     MEMTRACK_EXPORT void *name parameters \
     { \
+        if (MEMTRACK_LIKELY(plain)) { \
+            void *got = allocation; \
+            if (MEMTRACK_LIKELY(got != NULL)) \
+                return memtrack_allocated_short(got, size ? size : 1, MEMTRACK_FRAME()); \
+        } \
         if (MEMTRACK_LIKELY(next.name && !counted.name)) \
             return next.name arguments; \
         if (!next.name) { \
@@ -163,6 +194,11 @@ MEMTRACK_NEW_FUNCTIONS(MEMTRACK_DEFINE_NEW)
     void name parameters; \
     MEMTRACK_EXPORT void name parameters \
     { \
+        if (MEMTRACK_LIKELY(plain)) { \
+            if (MEMTRACK_LIKELY(memtrack_freeing_short(block, MEMTRACK_FRAME()))) \
+                memtrack_next.free(block); \
+            return; \
+        } \
         if (MEMTRACK_UNLIKELY(!next.name)) { \
             void (*own) parameters; \
             *(void **)&own = own_definition(#name, __builtin_return_address(0)); \
