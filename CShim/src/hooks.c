@@ -123,9 +123,11 @@ static void finish_allocation(struct memtrack_thread *thread, const void *block,
     if (MEMTRACK_UNLIKELY(!counters)) {
         memtrack_uncounted(size);
     } else {
-        uint64_t blocks = memtrack_weight((uintptr_t)block, size);
+        bool sampled = memtrack_rt.sample_bytes != 0;
+        uint64_t blocks = MEMTRACK_UNLIKELY(sampled) ? memtrack_sample_weight((uintptr_t)block, size) : 1;
         memtrack_count_allocation(thread, counters, blocks, blocks * size);
-        if (MEMTRACK_UNLIKELY(!memtrack_follow((uintptr_t)block, size, cell))) {
+        if (MEMTRACK_UNLIKELY(!(sampled ? memtrack_follow((uintptr_t)block, size, cell)
+                                        : memtrack_livemap_put((uintptr_t)block, size, cell)))) {
             memtrack_count_free(thread, counters, blocks, blocks * size, false);
             MEMTRACK_HEALTH(untracked_blocks, 1);
             MEMTRACK_HEALTH(untracked_bytes, size);

@@ -114,12 +114,12 @@ void memtrack_resolve_new(const void *foreign_malloc)
 
 static void *next_malloc(size_t size)
 {
-    return (memtrack_is_first() ? memtrack_next.malloc : malloc)(size ? size : 1);
+    return (plain || memtrack_is_first() ? memtrack_next.malloc : malloc)(size ? size : 1);
 }
 
 static void *next_aligned(size_t size, size_t align)
 {
-    return (memtrack_is_first() ? memtrack_next.memalign : memalign)(align, size ? size : 1);
+    return (plain || memtrack_is_first() ? memtrack_next.memalign : memalign)(align, size ? size : 1);
 }
 
 /* Recorded only where malloc is ours: another's free would never tell us of the end of the block. */
