@@ -5,6 +5,7 @@
 #   make test-exports   the exports in a browser, dh_view, DuckDB and ClickHouse (installs these; a minute)
 #   make bench     measure what the shim costs, beside its peers (long; bench-quick: under three minutes)
 #   make fuzz      libFuzzer over region files and profile files, each for FUZZ_SECONDS=1800
+#   make soak      everything at once with a reader attached, for SOAK_SECONDS=600 (ten seconds of it in test)
 #   make matrix    sixty real commands bare, preloaded and launched: the same output and status (installs what it runs)
 #   make bench-instructions   count instructions of a malloc+free pair, compare with the kept figures (part of test)
 #   make bench-reader   what the reader costs: snapshots, checkpoints, names, start; and memory, per event and per thread
@@ -17,6 +18,7 @@
 PREFIX ?= /usr/local
 DESTDIR ?=
 FUZZ_SECONDS ?= 1800
+SOAK_SECONDS ?= 600
 BUILD := build
 LIBRARY := $(BUILD)/lib/memtrack/libmemtrack_preload.so
 PROGRAMS := $(BUILD)/bin/memtrack-preload $(BUILD)/bin/memtrack
@@ -36,7 +38,8 @@ SWIFT_SOURCES := $(shell find Sources -name '*.swift' -o -name '*.c' -o -name '*
     CShim/include/memtrack/region.h
 
 .PHONY: all build deps test-deps exports-deps demo-deps bench-deps shim test test-shim test-swift test-instructions \
-    test-matrix test-exports matrix fuzz bench bench-quick bench-instructions bench-verify bench-reader demo install lint clean
+    test-matrix test-exports matrix fuzz soak bench bench-quick bench-instructions bench-verify \
+    bench-reader demo install lint clean
 
 all: build
 build: $(LIBRARY) $(PROGRAMS)
@@ -91,6 +94,9 @@ test-matrix: build | test-deps
 fuzz: | deps
 	Tests/Scripts/fuzz region $(FUZZ_SECONDS)
 	Tests/Scripts/fuzz profile $(FUZZ_SECONDS)
+
+soak: build | test-deps
+	SOAK_SECONDS=$(SOAK_SECONDS) swift test --filter SoakTests
 
 matrix: build
 	@Tests/Scripts/packages build test matrix

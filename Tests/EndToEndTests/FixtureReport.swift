@@ -53,7 +53,11 @@ struct FixtureReport: Decodable {
         guard let file = session.files().first, session.files().count == 1 else {
             throw HarnessError("expected one region in \(session.directory.path)")
         }
-        let finished = try Command.run([Build.reader(), "report", "--json", "--region", file.path])
+        try self.init(region: file.path)
+    }
+
+    init(region path: String) throws {
+        let finished = try Command.run([Build.reader(), "report", "--json", "--region", path])
         guard finished.isSuccess else { throw HarnessError(finished.errorText) }
         self = try JSONDecoder().decode(FixtureReport.self, from: finished.output)
     }

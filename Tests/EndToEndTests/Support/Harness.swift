@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import Dispatch
 import Foundation
 import MemtrackRegion
 
@@ -194,6 +195,9 @@ final class TemporaryDirectory: Sendable {
         path = String(cString: made)
     }
 
+    /// A directory that is there already, to be removed all the same.
+    init(taking path: String) { self.path = path }
+
     deinit { try? FileManager.default.removeItem(atPath: path) }
 
     func file(_ name: String) -> String { path + "/" + name }
@@ -207,6 +211,13 @@ final class Session: Sendable {
     let directory: TemporaryDirectory
 
     init() throws { directory = try TemporaryDirectory() }
+
+    /// A session where `memtrack` looks for them by PID.
+    init(listedFor pid: Int32) throws {
+        let now = DispatchTime.now().uptimeNanoseconds
+        let made = try SessionDirectory.create(launcherPID: pid, monotonicNanoseconds: now)
+        directory = TemporaryDirectory(taking: made.path)
+    }
 
     /// The variables that preload the library, `others` behind it.
     func environment(preload others: [String] = [], _ more: [String: String] = [:]) throws -> [String: String]
