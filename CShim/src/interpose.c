@@ -47,6 +47,8 @@ MEMTRACK_EXPORT void *calloc(size_t count, size_t size)
 
 static struct memtrack_block take_for_realloc(void *block, const uintptr_t *frame)
 {
+    if (!memtrack_is_followed((uintptr_t)block))
+        return (struct memtrack_block){0, 0};
     uint64_t mark;
     struct memtrack_thread *thread = memtrack_enter(frame, &mark);
     if (!thread)
