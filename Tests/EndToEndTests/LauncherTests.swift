@@ -126,6 +126,51 @@ import Testing
         #expect(run.end == .exited(9))
     }
 
+    /// A signal that ends PROGRAM ends us the same way, with the report written and the session gone.
+    @Test(arguments: [SIGTERM, SIGHUP, SIGINT])
+    func reportsAfterASignalThatEndsPROGRAM(signal: Int32) throws {
+        let directory = try TemporaryDirectory()
+        let json = directory.file("out.json")
+        let running = try Running([
+            try Build.launcher(), "--no-history", "-i", "0", "--json", json, "sh", "-c",
+            "echo $MEMTRACK_SESSION; exec sleep 30",
+        ])
+        let deadline = Date(timeIntervalSinceNow: 20)
+        while !running.output().contains("\n"), Date() < deadline { usleep(10_000) }
+        usleep(100_000)
+        kill(running.pid, signal)
+        let run = try running.wait(timeout: 20)
+        #expect(run.end == .killed(signal))
+        #expect(run.errorText.contains("killed by SIG"))
+        let session = run.outputText.trimmingCharacters(in: .whitespacesAndNewlines)
+        #expect(session.hasPrefix("/") && !FileManager.default.fileExists(atPath: session))
+        let report = try Report(Data(contentsOf: URL(fileURLWithPath: json)))
+        #expect(try #require(report.totals).allocations > 0)
+    }
+
+    /// Where nobody reads what we say any more, PROGRAM goes on and its status is passed on.
+    @Test func outlivesTheReaderOfItsTalk() throws {
+        let directory = try TemporaryDirectory()
+        let status = directory.file("status")
+        let script = "{ \"$@\" 2>&1 >&3; echo $? >\(status); } 3>\(directory.file("out")) | true"
+        let command = [try Build.launcher(), "--no-history", "-i", "0.1"]
+        _ = try Command.run(
+            ["sh", "-c", script, "sh"] + command + ["sh", "-c", "sleep 0.5; echo out; exit 4"])
+        #expect(try String(contentsOfFile: status, encoding: .utf8) == "4\n")
+        #expect(try String(contentsOfFile: directory.file("out"), encoding: .utf8) == "out\n")
+    }
+
+    /// Another session in the environment is another profiler's: ours is the one that counts.
+    @Test func takesTheProgramOutOfAnotherSession() throws {
+        let other = try Session()
+        let print = "echo $MEMTRACK_SESSION; sh -c 'exit 3'"
+        let run = try Command.run(
+            try Self.quiet() + ["sh", "-c", print], environment: other.environment())
+        #expect(run.end == .exited(3))
+        #expect(run.errorText == "")
+        #expect(run.outputText.hasPrefix("/") && !run.outputText.contains(other.directory.path))
+    }
+
     @Test(arguments: [
         ["--unwinder", "libunwind"], ["--stack-depth", "1"], ["--verify-stacks"], ["--no-children"],
         ["--sort", "live"], ["--sort", "count"], ["--sort", "allocated"], ["--sort", "growth"],

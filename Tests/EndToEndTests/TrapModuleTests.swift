@@ -99,4 +99,55 @@ import Testing
         let plain = try FixtureReport(cxx).sites(in: "plain_forms")
         #expect(plain.map(\.counters.allocations).reduce(0, +) == 60)
     }
+
+    /// Programs that are linked to another allocator, which comes behind us all the same; and libc's functions call
+    /// ours, so that each block is freed where it came from.
+    @Test(arguments: ["libjemalloc.so.2", "libtcmalloc_minimal.so.4", "libmimalloc.so.2"])
+    func linkedAllocators(_ name: String) throws {
+        let known = try Command.run(["/sbin/ldconfig", "-p"]).outputText
+        let line = known.split(separator: "\n").first { $0.contains(name) }
+        let path = try #require(line?.split(separator: " ").last.map(String.init), "\(name) is not installed")
+        let program = try Compiled.fixture("known.c", as: "linked", ["-O0", "-Wl,--no-as-needed", path])
+        let needed = try Command.run(["readelf", "-d", program]).outputText
+        #expect(needed.contains(name))
+        let bare = try Command.run([program, "plain"])
+        let session = try Session()
+        let finished = try session.run([program, "plain"])
+        #expect(finished.end == bare.end)
+        #expect(finished.output == bare.output)
+        #expect(finished.errors == bare.errors)
+        #expect(try FixtureReport(session).sites(in: "leak_100").first?.counters.liveBlocks == 1000)
+        #expect(try session.region().health.unknownFrees == 0)
+        let launched = try Command.run(
+            [Build.launcher(), "-q", "--no-history", "-i", "0", program, "plain"])
+        #expect(launched.end == bare.end)
+        #expect(launched.output == bare.output)
+        #expect(launched.errors == bare.errors)
+    }
+
+    /// Two profilers at once: the library by two names of one file, and as a copy, which is a second one that stands
+    /// behind the first as its next allocator. The program does not notice, and one region a copy has the counts.
+    @Test(arguments: ["twice", "link", "copy"])
+    func twoOfUs(_ how: String) throws {
+        let session = try Session()
+        let library = try Build.library()
+        let place = try TemporaryDirectory()
+        var other = library
+        if how != "twice" { other = place.file("libmemtrack_preload.so") }
+        if how == "link" { symlink(library, other) }
+        if how == "copy" { try FileManager.default.copyItem(atPath: library, toPath: other) }
+        let finished = try session.run(
+            [Compiled.fixture("endings.c", ["-O1"])], ["LD_PRELOAD": library + ":" + other])
+        #expect(finished.isSuccess, "\(finished.end)")
+        #expect(finished.errorText == "")
+        let regions = try session.regions()
+        #expect(!regions.isEmpty)
+        // endings.c makes 2,000 blocks and frees 400. One copy also sees what the other's start takes and gives back.
+        #expect(regions.contains { $0.totals.allocations == 2000 && $0.totals.frees == 400 })
+        for region in regions {
+            #expect(region.totals.liveBlocks == 1600)
+            #expect(region.health.unknownFrees == 0)
+            #expect(region.damagedRecords == 0)
+        }
+    }
 }

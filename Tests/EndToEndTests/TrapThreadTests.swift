@@ -44,4 +44,32 @@ import Testing
         #expect(region.health.sharedBankCalls > 0)
         #expect(region.allocations(.noStack) > 0)
     }
+
+    /// Guards what a bank is after its thread gave it up: destructors of thread-specific data allocate and free in
+    /// every round that libc runs, also after ours. The fixture is destructors.c.
+    @Test func destructorsOfThreadSpecificData() throws {
+        let threads = 2000
+        let session = try Session()
+        let counts = try TemporaryDirectory()
+        let environment = try session.environment(
+            preload: [Compiled.counter()], ["COUNTER_DIRECTORY": counts.path])
+        let finished = try Command.run(
+            [Compiled.fixture("destructors.c", ["-O1"]), String(threads)], environment: environment)
+        #expect(finished.isSuccess, "\(finished.end)")
+        let ran = try #require(
+            Int(finished.outputText.trimmingCharacters(in: .whitespacesAndNewlines)))
+        #expect(ran >= threads * 4 * 2, "the destructors ran but once: this shows nothing")
+        try CounterFile.expectEqual(session, counts)
+        let report = try FixtureReport(session)
+        func sum(_ function: String, _ figure: KeyPath<FixtureReport.Counters, Int>) -> Int {
+            report.sites(in: function).map { $0.counters[keyPath: figure] }.reduce(0, +)
+        }
+        #expect(sum("make_value", \.allocations) == threads * 4)
+        #expect(sum("make_value", \.liveBlocks) == 0)
+        #expect(sum("make_late", \.allocations) == ran)
+        #expect(sum("make_late", \.liveBlocks) == threads * 4)
+        let region = try session.region()
+        #expect(region.health.sharedBankCalls == 0)
+        #expect(region.banks <= 100)
+    }
 }
