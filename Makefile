@@ -6,6 +6,7 @@
 #   make bench     measure what the shim costs, beside its peers (long; bench-quick: under three minutes)
 #   make fuzz      libFuzzer over region files and profile files, each for FUZZ_SECONDS=1800
 #   make soak      everything at once with a reader attached, for SOAK_SECONDS=600 (ten seconds of it in test)
+#   make many      configure and make -j2 of a generated project bare, preloaded and launched; prints the times
 #   make matrix    sixty real commands bare, preloaded and launched: the same output and status (installs what it runs)
 #   make bench-instructions   count instructions of a malloc+free pair, compare with the kept figures (part of test)
 #   make bench-reader   what the reader costs: snapshots, checkpoints, names, start; and memory, per event and per thread
@@ -38,7 +39,7 @@ SWIFT_SOURCES := $(shell find Sources -name '*.swift' -o -name '*.c' -o -name '*
     CShim/include/memtrack/region.h
 
 .PHONY: all build deps test-deps exports-deps demo-deps bench-deps shim test test-shim test-swift test-instructions \
-    test-matrix test-exports matrix fuzz soak bench bench-quick bench-instructions bench-verify \
+    test-matrix test-exports matrix fuzz soak many bench bench-quick bench-instructions bench-verify \
     bench-reader demo install lint clean
 
 all: build
@@ -97,6 +98,9 @@ fuzz: | deps
 
 soak: build | test-deps
 	SOAK_SECONDS=$(SOAK_SECONDS) swift test --filter SoakTests
+
+many: build | test-deps
+	Tests/Many/run
 
 matrix: build
 	@Tests/Scripts/packages build test matrix
