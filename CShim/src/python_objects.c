@@ -153,9 +153,11 @@ static void *python_realloc(void *context, void *block, size_t size)
 static void python_free(void *context, void *block)
 {
     const struct allocator *next = context;
-    memtrack_python_forget(block);
     uint32_t half, *slot = memtrack_plain_slot((uintptr_t)block, UINT64_MAX, &half);
     uint32_t low = slot ? MEMTRACK_LOAD(slot) : 0;
+    /* A code object has more than MEMTRACK_SMALL_LIMIT bytes: most blocks need not be looked for among them. */
+    if (low & 1 || !low || ((low >> 1) & 1) != half)
+        memtrack_python_forget(block);
     if (low & 1 && ((low >> 1) & 1) == half) {
         uint64_t word;
         __builtin_memcpy(&word, slot, 8);

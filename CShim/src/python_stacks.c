@@ -22,6 +22,7 @@
 
 #define MEMTRACK_PYTHON_DEPTH 48u
 #define MEMTRACK_PYTHON_ENTRIES 2048u
+#define MEMTRACK_PYTHON_LINES 4096u
 #define MEMTRACK_PYTHON_CODES 16384u
 #define MEMTRACK_PYTHON_PROBES 32u
 #define MEMTRACK_PYTHON_MODULES 3500u /* leaves room for loaded objects */
@@ -49,12 +50,25 @@ struct entry {
     uint64_t word[MEMTRACK_PYTHON_DEPTH];
 };
 
+/* What a frame's word says: the interpreter decodes a code object's table from its start for each question, which would be
+ * most of what a new stack costs. Exact for the same reason as the cache of stacks: code and word are compared, and the
+ * generation goes up when a code object is freed. */
+struct line {
+    uint64_t word, code;
+    uint32_t generation, line;
+    uint16_t module;
+};
+struct cache {
+    struct entry entries[MEMTRACK_PYTHON_ENTRIES];
+    struct line lines[MEMTRACK_PYTHON_LINES];
+};
+
 static struct layout at;
 static uint32_t minor_version; /* 0: no stacks are taken */
 static const char *(*get_thread)(void);
 static int (*line_of)(const void *code, int instruction);
 static uint32_t generation = 1;
-static struct entry *caches[MEMTRACK_BANKS];
+static struct cache *caches[MEMTRACK_BANKS];
 static uint64_t codes[MEMTRACK_PYTHON_CODES]; /* address << 16 | module; 0 never used, 1 given back */
 static uint64_t texts[MEMTRACK_PYTHON_CODES]; /* hash << 16 | module */
 
@@ -202,7 +216,7 @@ static uint16_t module_of_code(uint64_t code)
 
 void memtrack_python_forget(const void *block)
 {
-    if (MEMTRACK_LIKELY(!minor_version))
+    if (MEMTRACK_UNLIKELY(!minor_version))
         return;
     uint64_t *place = code_place((uint64_t)(uintptr_t)block, false);
     if (MEMTRACK_LIKELY(!place))
@@ -220,8 +234,32 @@ void memtrack_python_after_fork(void)
     __builtin_memset(texts, 0, sizeof(texts));
 }
 
+/* NULL where its module cannot be recorded. */
+static const struct line *line_at(struct cache *cache, uint64_t word, const char *code)
+{
+    uint64_t object = (uint64_t)(uintptr_t)code;
+    uint32_t now = MEMTRACK_LOAD(&generation);
+    struct line *line = &cache->lines[(word * UINT64_C(0x9e3779b97f4a7c15) >> 40) % MEMTRACK_PYTHON_LINES];
+    if (MEMTRACK_LIKELY(line->word == word && line->code == object && line->generation == now))
+        return line;
+    uint16_t module = module_of_code(object);
+    if (module == MEMTRACK_MODULE_NONE)
+        return NULL;
+    int instruction = at.first ? (int)(word - object - at.first) : (int)(word >> 48) - 1;
+    if (minor_version == 10)
+        instruction *= 2;
+    int number = line_of(code, instruction);
+    line->generation = 0; /* a handler may leave in the midst of this */
+    MEMTRACK_SIGNAL_FENCE();
+    *line = (struct line){word, object, 0, number > 0 ? (uint32_t)number : 0, module};
+    MEMTRACK_SIGNAL_FENCE();
+    line->generation = now;
+    return line;
+}
+
 /* The node of a Python stack, 0 where it cannot be recorded. */
-static uint32_t intern(struct memtrack_thread *thread, const uint64_t *word, const char *const *code, uint32_t count)
+static uint32_t intern(struct memtrack_thread *thread, struct cache *cache, const uint64_t *word, const char *const *code,
+                       uint32_t count)
 {
     struct memtrack_walk *walk = thread->walk;
     bool is_cut = count > MEMTRACK_PYTHON_DEPTH || count > memtrack_rt.stack_depth;
@@ -232,15 +270,10 @@ static uint32_t intern(struct memtrack_thread *thread, const uint64_t *word, con
     __builtin_memset(walk, 0, offsetof(struct memtrack_walk, frame));
     walk->count = count;
     for (uint32_t i = 0; i < count; i++) {
-        uint64_t object = (uint64_t)(uintptr_t)code[i];
-        uint16_t module = module_of_code(object);
-        if (module == MEMTRACK_MODULE_NONE)
+        const struct line *line = line_at(cache, word[i], code[i]);
+        if (!line)
             return 0;
-        int instruction = at.first ? (int)(word[i] - object - at.first) : (int)(word[i] >> 48) - 1;
-        if (minor_version == 10)
-            instruction *= 2;
-        int line = line_of(code[i], instruction);
-        walk->frame[i] = (struct memtrack_frame){.ip = line > 0 ? (uint64_t)line : 0, .module = module};
+        walk->frame[i] = (struct memtrack_frame){.ip = line->line, .module = line->module};
     }
     return memtrack_nodes(walk, count, is_cut ? MEMTRACK_NODE_TRUNCATED : 0);
 }
@@ -250,9 +283,9 @@ struct memtrack_counters *memtrack_python_charge(struct memtrack_thread *thread,
 {
     uint64_t word[MEMTRACK_PYTHON_DEPTH];
     uint32_t count = minor_version ? read_frames(word, NULL) : 0;
-    struct entry *cache = caches[thread->bank_index];
+    struct cache *cache = caches[thread->bank_index];
     if (MEMTRACK_UNLIKELY(!cache) && count)
-        cache = caches[thread->bank_index] = memtrack_map_private(MEMTRACK_PYTHON_ENTRIES * sizeof(struct entry));
+        cache = caches[thread->bank_index] = memtrack_map_private(sizeof(struct cache));
     if (!count || !cache)
         return memtrack_charge(thread, frame, size, cell);
     uint32_t size_class = memtrack_size_class(size);
@@ -261,7 +294,7 @@ struct memtrack_counters *memtrack_python_charge(struct memtrack_thread *thread,
     uint64_t hash = size_class;
     for (uint32_t i = 0; i < words; i++)
         hash = (hash ^ word[i]) * UINT64_C(0x9e3779b97f4a7c15) + (hash >> 29);
-    struct entry *entry = &cache[hash >> 40 & (MEMTRACK_PYTHON_ENTRIES - 1)];
+    struct entry *entry = &cache->entries[hash >> 40 & (MEMTRACK_PYTHON_ENTRIES - 1)];
     if (MEMTRACK_LIKELY(entry->generation == now && entry->count == count && entry->size_class == size_class)) {
         uint64_t different = 0;
         for (uint32_t i = 0; i < words; i++)
@@ -273,16 +306,19 @@ struct memtrack_counters *memtrack_python_charge(struct memtrack_thread *thread,
     }
     const char *code[MEMTRACK_PYTHON_DEPTH];
     read_frames(word, code);
-    uint32_t stack = intern(thread, word, code, count);
+    uint32_t stack = intern(thread, cache, word, code, count);
     *cell = stack ? memtrack_cell(stack, size_class) : 0;
     struct memtrack_counters *counters = *cell >= MEMTRACK_FIRST_CELL ? memtrack_counters_for(thread, *cell, size) : NULL;
     if (!counters)
         return memtrack_charge(thread, frame, size, cell);
-    entry->generation = now;
+    entry->generation = 0; /* as in line_at */
+    MEMTRACK_SIGNAL_FENCE();
     entry->count = count;
     entry->size_class = size_class;
     entry->cell = *cell;
     entry->counters = counters;
     __builtin_memcpy(entry->word, word, words * sizeof(word[0]));
+    MEMTRACK_SIGNAL_FENCE();
+    entry->generation = now;
     return counters;
 }
