@@ -33,9 +33,13 @@ let package = Package(
         .target(name: "MemtrackSymbols", dependencies: ["CElfutils", "CDemangle"], swiftSettings: settings),
         .target(name: "MemtrackProcfs", swiftSettings: settings),
         .target(name: "MemtrackLaunch", dependencies: ["CMemtrackSpawn"], swiftSettings: settings),
+        .target(name: "CMemtrackPeek", path: "Sources/CMemtrackPeek"),
         .target(name: "CMemtrackSpawn", path: "Sources/CMemtrackSpawn"),
         .target(
-            name: "MemtrackProfile", dependencies: ["MemtrackRegion", "MemtrackSymbols"],
+            name: "MemtrackObjects", dependencies: ["MemtrackRegion", "MemtrackSymbols"],
+            swiftSettings: settings),
+        .target(
+            name: "MemtrackProfile", dependencies: ["MemtrackObjects", "MemtrackRegion", "MemtrackSymbols"],
             swiftSettings: settings),
         .systemLibrary(
             name: "CZlib", path: "Sources/CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
@@ -54,6 +58,7 @@ let package = Package(
             dependencies: [
                 "MemtrackReport", "MemtrackLaunch", "MemtrackProcfs", "MemtrackProfile",
                 "MemtrackProfileFile", "MemtrackRegion", "MemtrackSymbols",
+                "MemtrackObjects", "CMemtrackPeek",
             ],
             swiftSettings: settings),
         .executableTarget(

@@ -51,6 +51,8 @@ public struct Checkpoint: Sendable {
     /// nil where no objects are counted.
     public var objects: Objects?
     /// Set by the program since the checkpoint before; untrusted text.
+    /// nil where nobody asked for types.
+    public var types: TypeTable?
     public var markers: [RegionMarker] = []
     public var gauges: [RegionGauge] = []
 

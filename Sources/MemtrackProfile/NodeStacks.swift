@@ -10,7 +10,13 @@ public struct NodeStacks: Sendable {
     /// Indexed by node id; 0 for a node not remembered.
     private(set) var stacks: [StackID] = [0]
 
+    /// All stacks of the last profile, those of code made at run time included.
+    var latest: [StackID] = [0]
+
     public init() {}
+
+    /// The stack that ends in a node, in the last profile; 0 where that is not known.
+    func stack(ofNode id: UInt32) -> StackID { Int(id) < latest.count ? latest[Int(id)] : 0 }
 
     /// Which nodes some cell's stack goes through and are not remembered; nil if there are none. Parents have
     /// smaller ids than their children.

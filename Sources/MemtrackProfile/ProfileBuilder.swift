@@ -54,12 +54,14 @@ public final class ProfileBuilder {
         progress: Progress = { _, _ in }
     ) -> Profile {
         guard let needed = memory.missing(in: snapshot) else {
+            memory.latest = memory.stacks
             return accumulate(snapshot, stacks: memory.stacks)
         }
         let addresses = codeAddresses(snapshot, needed: needed)
         symbolizeMissing(addresses, snapshot: snapshot, progress: progress)
         let stacks = internStacks(
             snapshot, needed: needed, memory: &memory, addresses: addresses, runtimeName: runtimeName)
+        memory.latest = stacks
         return accumulate(snapshot, stacks: stacks)
     }
 

@@ -75,6 +75,8 @@ public struct SessionSummary: Sendable {
     public var profile: Profile?
     /// In order of their start.
     public var processes: [ProcessRecord] = []
+    /// What live memory was at the last look, by type; nil where nobody asked.
+    public var types: TypeTable?
     public var series = Series()
     /// The last markers that the program set, in order of time; at most `markersKept`.
     public private(set) var markers: [RegionMarker] = []

@@ -231,6 +231,22 @@ public enum RegionPython: UInt32, Sendable {
     case unknown = 3
 }
 
+/// Where the live map is: the shim's list of all live blocks, in the target's private memory.
+public struct RegionLiveMap: Sendable, Hashable {
+    /// Address of the root table in the target; 0 where there is none.
+    public var root: UInt64
+    /// Bytes of address space for each slot: 32 or 16.
+    public var unit: UInt32
+    /// Each root entry covers two to this power bytes.
+    public var chunkShift: UInt32
+
+    public init(root: UInt64, unit: UInt32, chunkShift: UInt32) {
+        self.root = root
+        self.unit = unit
+        self.chunkShift = chunkShift
+    }
+}
+
 /// What the shim lost or could not do, each a count since the start of the image.
 public struct RegionHealth: Sendable, Hashable {
     public var overflowNodes: UInt64 = 0
@@ -284,6 +300,9 @@ public struct RegionSnapshot: Sendable {
     public var nodes: [RegionNode?]
     /// Cells that have been used, sites first in order of their ids.
     public var cells: [RegionCell]
+    /// The id of each of `cells`, as the live map names it.
+    public var cellIDs: [UInt32]
+    public var liveMap: RegionLiveMap
     /// Sum over `cells`; `peakBytes` and `peakBlocks` are those of the recorded peak.
     public var totals: Counters
     /// The peak as the target's threads noted it, in bytes: within `peakSlackBytes` of `totals.peakBytes`.
@@ -325,6 +344,8 @@ public struct RegionSnapshot: Sendable {
         modules = [:]
         nodes = [nil]
         cells = []
+        cellIDs = []
+        liveMap = RegionLiveMap(root: 0, unit: 0, chunkShift: 0)
         totals = Counters()
         recordedPeakBytes = 0
         peakSlackBytes = 0

@@ -45,6 +45,9 @@ struct SnapshotReader {
         snapshot.reservedBytes = header.word(\.own_reserved_bytes)
         snapshot.mappings = header.mappings()
         snapshot.python = RegionPython(rawValue: header.word(\.python) & 0xffff) ?? .unknown
+        snapshot.liveMap = RegionLiveMap(
+            root: header.word(\.livemap_root), unit: header.word(\.livemap_unit),
+            chunkShift: header.word(\.livemap_chunk_shift))
         return snapshot
     }
 
@@ -53,7 +56,7 @@ struct SnapshotReader {
         for attempt in 1...Self.attempts {
             let epoch = header.word(\.peak_epoch)
             let peakTime = header.word(\.peak_monotonic_ns)
-            var table = CellTable()
+            var table = CellTable(base: header.word(\.cell_base))
             var reader = CounterReader(pages: pages, sites: sites, peakEpoch: epoch)
             var cells: [RegionCell] = []
             cells.reserveCapacity(sites + Int(MEMTRACK_FIRST_CELL))
@@ -74,6 +77,7 @@ struct SnapshotReader {
             snapshot.cells = cells
             snapshot.exactClasses = snapshot.sampleBytes == 0 ? [] : classes
             if snapshot.sampleBytes == 0 { snapshot.damagedRecords += classes.count }
+            snapshot.cellIDs = table.siteIDs + table.builtInIDs
             snapshot.damagedRecords += damaged
             snapshot.banks = banks.used
             snapshot.threadsSeen = banks.owners
@@ -129,8 +133,17 @@ struct CellTable {
     private static let perChunk = Int(MEMTRACK_CELLS_PER_CHUNK)
     private static let stride = 8
 
+    /// First own cell id.
+    let base: UInt32
     private var chunk = -1
     private var records: UnsafeRawPointer?
+    /// Ids of the cells appended so far.
+    private(set) var siteIDs: [UInt32] = []
+    private(set) var builtInIDs: [UInt32] = []
+
+    init(base: UInt32) {
+        self.base = base
+    }
 
     /// Own cells handed out so far.
     static func sites(_ header: UnsafePointer<memtrack_header>) -> Int {
@@ -155,6 +168,7 @@ struct CellTable {
                     damaged += 1
                     continue
                 }
+                builtInIDs.append(UInt32(index))
                 builtIn.append(
                     RegionCell(
                         kind: kind, stack: 0, sizeClass: UInt32(index) % MEMTRACK_CLASSES,
@@ -171,6 +185,7 @@ struct CellTable {
                 damaged += 1
                 continue
             }
+            siteIDs.append(base &+ UInt32(index) &- MEMTRACK_FIRST_CELL)
             sites.append(RegionCell(kind: .site, stack: stack, sizeClass: sizeClass, counters: sums[place]))
         }
     }

@@ -5,7 +5,10 @@ internal import MemtrackRegion
 /// A checkpoint as text: process block, site table, size classes, markers and gauges.
 public enum CheckpointText {
     /// - Parameter sizeClassLimit: rows of the size-class table; 0 leaves it out.
-    public static func render(_ checkpoint: Checkpoint, layout: Layout, sizeClassLimit: Int = 10) -> String {
+    public static func render(
+        _ checkpoint: Checkpoint, layout: Layout, sizeClassLimit: Int = 10,
+        types options: TypeTableText.Options = TypeTableText.Options()
+    ) -> String {
         var lines = TextLines(layout)
         let time = checkpoint.time.components
         let clock = [time.hour, time.minute, time.second].map(FigureText.two).joined(separator: ":")
@@ -18,6 +21,10 @@ public enum CheckpointText {
         ProcessBlock(checkpoint: checkpoint).write(to: &lines)
         for marker in checkpoint.markers { MarkText.write(marker, to: &lines) }
         for gauge in checkpoint.gauges { MarkText.write(gauge, to: &lines) }
+        if let types = checkpoint.types {
+            lines.blank()
+            TypeTableText(types: types, options: options).write(to: &lines)
+        }
         if let objects = checkpoint.objects {
             lines.blank()
             writeSites(objects, interval: checkpoint.interval, to: &lines)

@@ -11,6 +11,7 @@ public enum FinalReport {
         public var callers: Int
         public var processLimit: Int
         /// How to get the rest as JSON, said where no JSON was written.
+        public var types = TypeTableText.Options()
         public var jsonHint = "--json FILE writes every site with all its stacks."
 
         public init(limit: Int = 10, filter: SiteFilter? = nil, callers: Int = 3, processLimit: Int = 40) {
@@ -35,6 +36,10 @@ public enum FinalReport {
                 TotalsBlock(session: session, profile: profile).write(to: &lines)
                 writeTables(session, profile, options: options, to: &lines)
             }
+        }
+        if let types = session.types {
+            lines.blank()
+            TypeTableText(types: types, options: options.types).write(to: &lines, asOf: types.elapsed)
         }
         writeMarks(session, limit: options.limit, to: &lines)
         writeSeries(session, to: &lines)

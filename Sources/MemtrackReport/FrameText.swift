@@ -38,6 +38,9 @@ enum FrameText {
         return [Span(DisplayWidth.truncateMiddle("← " + line(1, places: false), to: room), .dim)]
     }
 
+    /// `function (file:line)`, without arguments.
+    static func plain(_ frame: Frame) -> String { short(frame) + place(frame) }
+
     private static func withoutModule(_ names: [String], place: String, room: Int) -> [Span] {
         let placeWidth = DisplayWidth.of(place)
         for name in names where DisplayWidth.of(name) + placeWidth <= room {

@@ -60,8 +60,10 @@ public enum HistoryText {
         return lines.text
     }
 
-    public static func checkpoint(_ checkpoint: Checkpoint) -> String {
-        CheckpointText.render(checkpoint, layout: .file, sizeClassLimit: 0)
+    public static func checkpoint(
+        _ checkpoint: Checkpoint, types options: TypeTableText.Options = TypeTableText.Options()
+    ) -> String {
+        CheckpointText.render(checkpoint, layout: .file, sizeClassLimit: 0, types: options)
     }
 
     /// Overall start, end, peak and average, and how the program ended.

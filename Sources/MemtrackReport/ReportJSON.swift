@@ -18,6 +18,11 @@ public enum ReportJSON {
         try encode(JSONCheckpoint(checkpoint))
     }
 
+    /// The types of a process alone, as `memtrack objects` prints them.
+    public static func types(_ table: TypeTable) throws(ReportError) -> [UInt8] {
+        try encode(JSONTypeReport(table))
+    }
+
     private static func encode(_ value: some Encodable) throws(ReportError) -> [UInt8] {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
@@ -88,6 +93,9 @@ private struct JSONReport: Encodable {
     /// Set by the program; the newest ones.
     var markers: [JSONMarker]
     var gauges: [JSONGauge]
+    /// What live memory was at the last look; null where nobody asked.
+    @OrNull var objects: JSONTypes?
+    var types: [JSONType]
 
     init(_ session: SessionSummary) {
         program = session.program
@@ -124,6 +132,8 @@ private struct JSONReport: Encodable {
         largestRssBytes = session.largestRSS
         markers = session.markers.map(JSONMarker.init)
         gauges = session.gauges.map(JSONGauge.init)
+        objects = session.types.map(JSONTypes.init)
+        types = session.types?.rows.map { JSONType($0, sites: .max) } ?? []
         checkpoints = session.series.checkpoints.map {
             Summary(
                 number: $0.number, time: ReportJSON.timestamp($0.time), elapsedSeconds: $0.elapsed,
@@ -185,6 +195,8 @@ private struct JSONCheckpoint: Encodable {
     var sites: [Row]
     var markers: [JSONMarker]
     var gauges: [JSONGauge]
+    @OrNull var objects: JSONTypes?
+    var types: [JSONType]
 
     init(_ checkpoint: Checkpoint) {
         number = checkpoint.number
@@ -203,6 +215,8 @@ private struct JSONCheckpoint: Encodable {
                 liveBytesChange: $0.liveChange, newAllocations: $0.newAllocations,
                 callers: $0.callers.map(JSONFrame.init))
         }
+        objects = checkpoint.types.map(JSONTypes.init)
+        types = checkpoint.types?.rows.map { JSONType($0, sites: 3) } ?? []
         markers = checkpoint.markers.map(JSONMarker.init)
         gauges = checkpoint.gauges.map(JSONGauge.init)
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import Glibc
 public import MemtrackProfile
-internal import MemtrackReport
+public import MemtrackReport
 
 /// The history of a session: a text for people and its twin in JSON lines.
 ///
@@ -35,9 +35,11 @@ public final class HistoryFile {
     public var isWritten: Bool { text != nil }
 
     /// Appends a checkpoint; makes the files if need be. After one failure nothing more is written.
-    public func add(_ checkpoint: Checkpoint, session: SessionSummary) throws(SessionError) {
+    public func add(
+        _ checkpoint: Checkpoint, session: SessionSummary, types: TypeTableText.Options = TypeTableText.Options()
+    ) throws(SessionError) {
         guard try open(session) else { return }
-        try write(HistoryText.checkpoint(checkpoint), to: text)
+        try write(HistoryText.checkpoint(checkpoint, types: types), to: text)
         guard let line = try? ReportJSON.line(checkpoint) else { return }
         try write(String(decoding: line, as: UTF8.self), to: lines)
     }

@@ -16,6 +16,18 @@ extension Monitor {
         }
     }
 
+    var typeOptions: TypeTableText.Options { options.types ?? TypeTableText.Options() }
+
+    /// Types of this moment beside those of the last; keeps them.
+    func compare(_ types: TypeTable?, at moment: Double) -> TypeTable? {
+        guard var types else { return nil }
+        types.elapsed = moment
+        let compared = types.compared(with: summary.types)
+        // A look that failed, at a process that was about to end say, does not undo the one before.
+        if types.processes > 0 || summary.types == nil { summary.types = compared }
+        return compared
+    }
+
     /// A directory that cannot be written is better known now than after a week.
     func checkHistory() {
         guard let directory = options.historyDirectory else { return }
@@ -41,7 +53,7 @@ extension Monitor {
     func record(_ checkpoint: Checkpoint) {
         guard let history else { return }
         do throws(SessionError) {
-            try history.add(checkpoint, session: summary)
+            try history.add(checkpoint, session: summary, types: typeOptions)
         } catch {
             complainOfHistory(error)
         }
@@ -130,6 +142,11 @@ extension Monitor {
             summary.notes.append(
                 "The regions are kept in \(directory.path); look into one with: memtrack report --region FILE"
             )
+        }
+        if options.types != nil, summary.types == nil, collector.hasSeenRegions {
+            summary.notes.append(
+                "No types: they are looked at while the program runs, and it ended before the first checkpoint; "
+                    + "try a shorter --interval.")
         }
         let living = Set(collector.livingPIDs).sorted()
         if let first = living.first {

@@ -14,6 +14,8 @@ public final class Monitor {
         public var rows = 10
         public var order = SiteOrder.live
         public var filter: SiteFilter?
+        /// Whether objects are looked at, and which are shown; nil for no types.
+        public var types: TypeTableText.Options?
         public var isQuiet = false
         public var historyDirectory: String?
         public var jsonPath: String?
@@ -79,6 +81,7 @@ public final class Monitor {
         collector = directory.map {
             RegionCollector(directory: $0, builder: symbols.builder, removesDead: !options.keepsRegions)
         }
+        if options.types != nil { collector?.census = ObjectCensus(symbols: symbols) }
         self.start = start
         summary = SessionSummary(
             program: program, pid: process.pid, commandLine: commandLine, host: Clocks.hostName,
@@ -150,10 +153,11 @@ public final class Monitor {
     private func checkpoint() {
         // All of one moment; names come after it and may take their time.
         measure(withPSS: true)
-        let capture = collector?.capture()
+        let capture = collector?.capture(withTypes: options.types != nil)
         let (time, moment) = (Clocks.wallTime, elapsed)
         let view = view(capture)
-        let checkpoint = makeCheckpoint(view, time: time, elapsed: moment) { $0.profile }
+        var checkpoint = makeCheckpoint(view, time: time, elapsed: moment) { $0.profile }
+        checkpoint.types = compare(view?.types, at: moment)
         // In this order: what has been on the screen is in the history too, even if we are killed now.
         record(checkpoint)
         if let view, options.profileNaming?.hasCheckpoint ?? false {
@@ -164,7 +168,7 @@ public final class Monitor {
             session.gauges = view.lastGauges
             saveProfile(session, checkpoint: checkpoint.number)
         }
-        show(CheckpointText.render(checkpoint, layout: screen.layout))
+        show(CheckpointText.render(checkpoint, layout: screen.layout, types: typeOptions))
     }
 
     private func view(_ capture: RegionCollector.Capture?) -> SessionView? {
@@ -222,7 +226,8 @@ public final class Monitor {
         finishHistory()
         summary.profilePath = saveProfile(summary, checkpoint: summary.series.checkpoints.count)
         writeJSON()
-        let finalOptions = FinalReport.Options(limit: options.rows, filter: options.filter)
+        var finalOptions = FinalReport.Options(limit: options.rows, filter: options.filter)
+        finalOptions.types = typeOptions
         // The terminal has written ^C and left the cursor behind it.
         let isMidLine = screen.isTerminal && summary.ending.isFromKeyboard
         show(

@@ -33,6 +33,7 @@ public final class RegionCollector {
     fileprivate struct Reading {
         var image: Image
         var snapshot: RegionSnapshot
+        var census: ObjectCensus.Outcome?
     }
 
     /// Living images as they were at one moment.
@@ -66,6 +67,8 @@ public final class RegionCollector {
 
     /// Regions that could not be read, each with the reason; one line each.
     public private(set) var problems: [String] = []
+    /// Says what the objects of a process are; nil where nobody asked.
+    public var census: ObjectCensus?
     public var onProgress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
 
     /// - Parameter removesDead: unlink a region once it has been folded; the launcher does, for its own session.
@@ -114,12 +117,16 @@ public final class RegionCollector {
     }
 
     /// Reads all living images; takes note of those that have ended.
-    public func capture() -> Capture {
+    public func capture(withTypes: Bool = false) -> Capture {
         update()
         var readings: [Reading] = []
         for image in images {
             do throws(RegionError) {
-                readings.append(Reading(image: image, snapshot: try image.file.snapshot()))
+                var reading = Reading(image: image, snapshot: try image.file.snapshot())
+                if withTypes {
+                    reading.census = census?.take(reading.snapshot, file: image.file) { self.isRunning(image) }
+                }
+                readings.append(reading)
             } catch {
                 addProblem(error)
             }
@@ -134,6 +141,7 @@ public final class RegionCollector {
         var living: [Profile] = []
         var records = endedRecords
         var gauges: [RegionGauge] = []
+        var types: TypeAccumulator?
         for reading in capture.readings {
             let (image, snapshot) = (reading.image, reading.snapshot)
             let profile = profile(of: reading)
@@ -146,13 +154,16 @@ public final class RegionCollector {
                 ))
             takeMarkers(reading)
             gauges += snapshot.gauges
+            if let outcome = reading.census {
+                outcome.add(to: &types, snapshot, stacks: image.stacks, names: profile.table)
+            }
         }
         records.sort { $0.createdMonotonicNanoseconds < $1.createdMonotonicNanoseconds }
         let markers = newMarkers.sorted { $0.monotonicNanoseconds < $1.monotonicNanoseconds }
         newMarkers = []
         return SessionView(
             living: living, ended: ended, settled: settled, records: records, markers: markers,
-            gauges: gauges, endedGauges: endedGauges)
+            gauges: gauges, endedGauges: endedGauges, types: types?.types)
     }
 
     /// What the shim uses in each living process. Private memory is as it was at most five seconds ago: to measure

@@ -46,7 +46,7 @@ public enum RegionReport {
         return summary
     }
 
-    private static func siblings(of path: String) -> [RegionFileName] {
+    static func siblings(of path: String) -> [RegionFileName] {
         let end = path.lastIndex(of: "/")
         return SessionDirectory(path: end.map { String(path[..<$0]) } ?? ".").regionFiles()
     }

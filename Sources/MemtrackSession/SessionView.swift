@@ -23,6 +23,8 @@ public struct SessionView {
     public var gauges: [RegionGauge]
     /// Of the image that ended last, for when nothing lives.
     public var endedGauges: [RegionGauge]
+    /// By type; nil where nobody asked.
+    public var types: TypeTable?
 
     private func sum(of past: ProfileAccumulator) -> Profile {
         // The usual case of a program without children: there is nothing to add up.

@@ -7,7 +7,7 @@ internal import MemtrackSymbols
 /// A profile builder with symbols behind it, and the reasons why some files gave none.
 public final class SymbolSource {
     public let builder: ProfileBuilder
-    private let symbolizer: Symbolizer
+    let symbolizer: Symbolizer
     private let files: Files
 
     private final class Files { var seen: Set<CodeFile> = [] }

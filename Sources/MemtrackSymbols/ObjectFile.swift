@@ -20,6 +20,11 @@ final class ObjectFile {
     private(set) lazy var symbols = budget.lookUp { [self] in
         SymbolTable(module: module, bias: bias, segments: segments)
     }
+    private(set) lazy var facts: ObjectFacts? = budget.lookUp { [self] in
+        var bias: GElf_Addr = 0
+        guard let elf = dwfl_module_getelf(module, &bias) else { return nil }
+        return ObjectFacts(module: module, elf: elf, bias: bias)
+    }
     private(set) lazy var units: UnitIndex? = loadUnits()
 
     /// Opens and checks the file; symbols and debug information are loaded when first asked for.

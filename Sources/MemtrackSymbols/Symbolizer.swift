@@ -43,6 +43,9 @@ public final class Symbolizer {
         return (entry.failure ?? entry.object?.shortcoming)?.description
     }
 
+    /// What a file says of the data that objects point to; nil where it cannot be read.
+    public func facts(of file: CodeFile) -> ObjectFacts? { entry(for: file).object?.facts }
+
     private func entry(for file: CodeFile) -> Entry {
         if let known = entries[file] { return known }
         let entry = Entry()

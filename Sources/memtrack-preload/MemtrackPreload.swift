@@ -20,6 +20,8 @@ struct MemtrackPreload: ParsableCommand {
               memtrack-preload ./bot                        a checkpoint every 30 seconds
               memtrack-preload -i 5 -l 20 ./bot --verbose   every 5 seconds, 20 rows
               memtrack-preload --sort growth ./server       what has grown lately
+              memtrack-preload -o -i 5 python3 bot.py       the objects in its memory, by type
+              memtrack-preload --type 'Cache|dict' ./bot    some types, and where they come from
               memtrack-preload --json out.json -q make -j2  the whole build, for a script
               memtrack-preload --no-objects ./static        procfs figures alone
             """,
@@ -35,13 +37,20 @@ struct MemtrackPreload: ParsableCommand {
         help: .init("Rows of each table.", valueName: "n"))
     var objectLimit: Int = 10
 
-    @Flag(name: .shortAndLong, help: "Count Python's objects too, by Python function and line.")
+    @Flag(
+        name: .shortAndLong,
+        help: .init(
+            "Show what the live memory is, too: objects of Python, C++ and Swift by type, at each checkpoint; Python's by "
+                + "Python function and line."))
     var objects = false
+
+    @Option(help: .init("Show only object types whose name matches; implies --objects.", valueName: "regex"))
+    var type: String?
 
     @Flag(help: "With --objects: the interpreter's C frames where Python allocates, not Python's functions.")
     var native = false
 
-    @Flag(help: "Preload nothing: show procfs figures alone.")
+    @Flag(help: "Preload nothing, neither sites nor objects: show procfs figures alone.")
     var noObjects = false
 
     @Option(help: .init("Order of the sites: live, count, allocated, growth or peak.", valueName: "order"))
@@ -148,8 +157,9 @@ struct MemtrackPreload: ParsableCommand {
         guard objectLimit >= 0 else {
             throw ValidationError("--object-limit \(objectLimit) is no number of rows; give 0 or more")
         }
-        guard !(objects && noObjects) else {
-            throw ValidationError("--objects and --no-objects contradict each other; give one of them")
+        guard !noObjects || (!objects && type == nil) else {
+            throw ValidationError(
+                "\(objects ? "--objects" : "--type") and --no-objects contradict each other; give one of them")
         }
         plan.monitor.rows = min(objectLimit, 100_000)
         guard let order = SiteOrder(rawValue: sort) else {
@@ -159,6 +169,11 @@ struct MemtrackPreload: ParsableCommand {
         plan.monitor.order = order
         do {
             plan.monitor.filter = try filter.map { try SiteFilter($0) }
+            if objects || type != nil {
+                plan.monitor.types = TypeTableText.Options(
+                    limit: plan.monitor.rows, order: order, filter: try type.map { try TypeFilter($0) },
+                    sites: type == nil ? 2 : 5)
+            }
             plan.wrappers = WrapperMatcher(
                 userPatterns: try allocFn.map { try TextPattern($0, option: "--alloc-fn") })
         } catch {
@@ -189,7 +204,7 @@ struct MemtrackPreload: ParsableCommand {
             ("MEMTRACK_STACK_DEPTH", String(stackDepth)), ("MEMTRACK_UNWINDER", unwinder),
             ("MEMTRACK_VERIFY_STACKS", verifyStacks ? "1" : "0"),
             ("MEMTRACK_CHILDREN", noChildren ? "0" : "1"), ("MEMTRACK_FOLLOW_EXEC", followExec),
-            ("MEMTRACK_OBJECTS", objects ? "1" : "0"),
+            ("MEMTRACK_OBJECTS", objects || type != nil ? "1" : "0"),
             ("MEMTRACK_PYTHON_STACKS", native ? "0" : "1"),
         ]
         plan.countsObjects = !noObjects

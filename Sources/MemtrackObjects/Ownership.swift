@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Finds out which blocks without a type belong to an object: a block whose start is pointed to from inside one object
+/// alone is that object's, as the table of a dictionary and the buffer of a vector are. What two objects point to
+/// belongs to neither.
+///
+/// What nothing of that kind claims may be claimed by a weaker bond: CPython's objects may point into a block, because
+/// the values of an instance's attributes have a head in front of them; and what one object's block points to, as the
+/// nodes of a `std::map` are, follows its owner. A weaker bond never contests a stronger one: buffers hold stale
+/// pointers where nothing has been written yet.
+struct Ownership {
+    /// By block: 0 for none, the owner's place plus 1, or `shared`.
+    private(set) var owners: [UInt32]
+
+    /// What pointers in the objects of a type say.
+    enum Bond {
+        case none
+        case exact
+        /// Pointers into a block count as well.
+        case inside
+    }
+
+    private static let shared = UInt32.max
+    /// Of one block so much is searched for pointers.
+    private static let scanLimit = 1 << 20
+    /// Steps from an object to what it owns: a list that is linked by its nodes is followed so far.
+    private static let steps = 16
+
+    init(count: Int) {
+        owners = [UInt32](repeating: 0, count: count)
+    }
+
+    func owner(of place: Int) -> Int? {
+        let owner = owners[place]
+        return owner == 0 || owner == Self.shared ? nil : Int(owner) - 1
+    }
+
+    /// - Parameter bonds: by number of type; that of 0, no type, is `.none`.
+    mutating func find(
+        _ blocks: UnsafeBufferPointer<LiveBlock>, bonds: [Bond], index: inout BlockIndex,
+        reader: inout BlockReader
+    ) throws(CensusError) {
+        var reached = try round(blocks, &index, &reader, inside: false) { bonds[Int(blocks[$0].type)] != .none }
+        if bonds.contains(.inside) {
+            let more = try round(blocks, &index, &reader, inside: true) {
+                bonds[Int(blocks[$0].type)] == .inside
+            }
+            for place in more.indices where more[place] { reached[place] = true }
+        }
+        for _ in 0..<Self.steps where reached.contains(true) {
+            let from = reached
+            reached = try round(blocks, &index, &reader, inside: false) { from[$0] }
+        }
+    }
+
+    /// Follows the pointers in some blocks to those that nobody owns yet.
+    ///
+    /// - Parameter inside: a pointer into a block counts as one to its start.
+    /// - Returns: by block, whether it has found an owner.
+    private mutating func round(
+        _ blocks: UnsafeBufferPointer<LiveBlock>, _ index: inout BlockIndex, _ reader: inout BlockReader,
+        inside: Bool, from isSource: (Int) -> Bool
+    ) throws(CensusError) -> [Bool] {
+        var claimed = [Bool](repeating: false, count: blocks.count)
+        var owners: [UInt32] = []
+        swap(&owners, &self.owners)
+        defer { swap(&owners, &self.owners) }
+        let (lowest, end) = (index.lowest, index.end)
+        try reader.forEach(
+            blocks, limit: { isSource($0) ? Self.scanLimit : 0 },
+            { (place, bytes) throws(CensusError) in
+                let owner = blocks[place].type != 0 ? UInt32(place) + 1 : owners[place]
+                if owner == Self.shared { return }
+                var offset = 0
+                while offset &+ 8 <= bytes.count {
+                    let word = bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
+                    offset &+= 8
+                    guard word >= lowest, word < end,
+                        let target = inside ? index.block(around: word) : index.block(startingAt: word),
+                        blocks[target].type == 0
+                    else { continue }
+                    if owners[target] == 0 {
+                        owners[target] = owner
+                        claimed[target] = true
+                    } else if claimed[target], owners[target] != owner {
+                        owners[target] = Self.shared
+                        claimed[target] = false
+                    }
+                }
+            })
+        return claimed
+    }
+}

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// The address space of a process, as the census sees it: the one seam of this module. `process_vm_readv` stands
+/// behind it in the programs, an array of bytes in the tests.
+public protocol TargetMemory {
+    /// Copies what lies at an address and returns how many bytes could be read: fewer than asked for where a page
+    /// cannot be read, 0 where the first cannot.
+    func read(_ address: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(CensusError) -> Int
+
+    /// The parts of a range that may hold anything but zeros, in order: reading the others would cost the target
+    /// page tables. The range itself where that is not known.
+    func populated(_ range: Range<UInt64>) -> [Range<UInt64>]
+}
+
+/// Why there is no census. The site tables stand without one.
+public enum CensusError: Error, Sendable, Hashable {
+    /// The kernel refuses to let this process read the memory of that one. An errno.
+    case refused(errno: Int32)
+    case processEnded
+    /// The program was replaced by another (exec) while it was read.
+    case processReplaced
+    case noLiveMap
+    /// The live map does not look like one.
+    case unreadableMap
+    /// Sampling follows only some of the blocks.
+    case sampled
+}
+
+extension CensusError: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .refused:
+            "the kernel does not let memtrack read its memory (ptrace rights: see /proc/sys/kernel/yama/ptrace_scope; "
+                + "a seccomp filter or another user's process refuse as well)"
+        case .processEnded: "it ended while its objects were being read"
+        case .processReplaced: "it was replaced by another program while its objects were being read"
+        case .noLiveMap: "it keeps no map of its live blocks: counting has stopped or not begun"
+        case .unreadableMap: "the map of its live blocks cannot be read"
+        case .sampled: "--sample follows only some of the blocks"
+        }
+    }
+}
+
+extension UnsafeRawBufferPointer {
+    /// The word at an offset, wherever it is aligned; 0 past the end.
+    @inline(__always)
+    func word(_ offset: Int) -> UInt64 {
+        offset >= 0 && offset &+ 8 <= count ? loadUnaligned(fromByteOffset: offset, as: UInt64.self) : 0
+    }
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+public import MemtrackObjects
+public import MemtrackRegion
+
+/// Adds up the censuses of processes, and gives cells the names of the sites that they stand for.
+public struct TypeAccumulator {
+    private struct Sum {
+        var row: TypeRow
+        var sites: [FrameID: TypeSite] = [:]
+    }
+
+    private var sums: [TypeKey: Sum] = [:]
+    private var table = TypeTable()
+    /// Sites that are no frame of the stack table stand for kinds of cells.
+    private static let builtInBase = FrameID.max - 8
+
+    public init() {}
+
+    /// - Parameters:
+    ///   - snapshot: taken just before the census; its cells name the sites.
+    ///   - stacks: of the same snapshot, after its profile was made.
+    public mutating func add(
+        _ census: CensusResult, of snapshot: RegionSnapshot, stacks: NodeStacks, names: StackTable
+    ) {
+        var cells: [UInt32: Int] = [:]
+        cells.reserveCapacity(snapshot.cellIDs.count)
+        for (place, id) in snapshot.cellIDs.enumerated() where place < snapshot.cells.count { cells[id] = place }
+        func site(_ cell: UInt32) -> (FrameID, Frame) {
+            guard let place = cells[cell] else {
+                // Ids below the first own one are of blocks that a fork parent allocated.
+                let isOwn = snapshot.identity.origin == .exec || cell >= (snapshot.cellIDs.first ?? 0)
+                return isOwn ? (Self.builtInBase, Self.newSite) : (Self.builtInBase + 1, Self.inherited)
+            }
+            let record = snapshot.cells[place]
+            let stack = record.kind == .site ? stacks.stack(ofNode: record.stack) : 0
+            if stack != 0 {
+                let id = names.siteFrame(of: stack)
+                return (id, names.frame(id))
+            }
+            switch record.kind {
+            case .site: return (Self.builtInBase + 2, Self.runtimeCode)
+            case .overflow: return (Self.builtInBase + 3, BuiltInFrame.regionFull)
+            case .reentrant: return (Self.builtInBase + 4, BuiltInFrame.signalHandler)
+            case .inherited: return (Self.builtInBase + 1, Self.inherited)
+            case .noStack: return (Self.builtInBase + 5, BuiltInFrame.noStack)
+            }
+        }
+        for type in census.types {
+            let key = TypeKey(runtime: type.runtime, name: type.name)
+            var sum = sums[key] ?? Sum(row: TypeRow(runtime: type.runtime, name: type.name))
+            sum.row.count += type.count
+            sum.row.bytes &+= type.bytes
+            sum.row.ownedBlocks += type.ownedBlocks
+            sum.row.ownedBytes &+= type.ownedBytes
+            sum.row.trackedCount += type.trackedCount
+            for share in type.cells {
+                let (id, frame) = site(share.cell)
+                sum.sites[id, default: TypeSite(frame: frame, count: 0, bytes: 0)].count += share.count
+                sum.sites[id, default: TypeSite(frame: frame, count: 0, bytes: 0)].bytes &+= share.bytes
+            }
+            sums[key] = sum
+        }
+        for share in census.untyped {
+            let (_, frame) = site(share.cell)
+            let name = frame.kind == .builtIn ? frame.function : "malloc in " + FunctionName.qualified(frame.function)
+            let key = TypeKey(runtime: nil, name: name)
+            var sum = sums[key] ?? Sum(row: TypeRow(runtime: nil, name: name))
+            sum.row.count += share.count
+            sum.row.bytes &+= share.bytes
+            sums[key] = sum
+        }
+        table.processes += 1
+        table.blocks += census.blocks
+        table.bytes &+= census.bytes
+        table.tornEntries += census.torn
+        table.unreadableBytes &+= census.unreadableBytes
+    }
+
+    /// How the reading of one process went.
+    public mutating func note(changedBlocks: UInt64, seconds: Double) {
+        table.changedBlocks &+= changedBlocks
+        table.readingSeconds += seconds
+    }
+
+    public mutating func add(problem: String) {
+        if !table.problems.contains(problem) && table.problems.count < 8 { table.problems.append(problem) }
+    }
+
+    /// The sum of everything added so far.
+    public var types: TypeTable {
+        var result = table
+        result.rows = sums.values.map { sum in
+            var row = sum.row
+            row.sites = sum.sites.values.sorted {
+                $0.bytes != $1.bytes ? $0.bytes > $1.bytes : Frame.precedes($0.frame, $1.frame)
+            }
+            return row
+        }
+        result.rows = result.sorted(by: .live)
+        return result
+    }
+
+    private static let newSite = Frame(function: "(allocated while memory was being read)", kind: .builtIn)
+    private static let inherited = Frame(function: "(inherited from the parent process)", kind: .builtIn)
+    private static let runtimeCode = Frame(function: "(code made at run time)", kind: .builtIn)
+}

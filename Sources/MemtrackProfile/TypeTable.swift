@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+public import MemtrackObjects
+
+/// Where objects of one type were allocated.
+public struct TypeSite: Sendable, Hashable {
+    public var frame: Frame
+    public var count: Int
+    /// Of the objects themselves.
+    public var bytes: UInt64
+
+    public init(frame: Frame, count: Int, bytes: UInt64) {
+        self.frame = frame
+        self.count = count
+        self.bytes = bytes
+    }
+}
+
+/// The live objects of one type; or, without a runtime, the blocks of one function that are no objects.
+public struct TypeRow: Sendable, Hashable {
+    /// nil for blocks that are no objects: these are named by where they were allocated.
+    public var runtime: ObjectRuntime?
+    /// Untrusted text.
+    public var name: String
+    public var count = 0
+    public var bytes: UInt64 = 0
+    /// Blocks that belong to these objects alone: tables, buffers.
+    public var ownedBlocks = 0
+    public var ownedBytes: UInt64 = 0
+    /// Objects known to the runtime's garbage collector.
+    public var trackedCount = 0
+    /// Since the checkpoint before, or since the start; `bytesChange` is that of `totalBytes`.
+    public var countChange = 0
+    public var bytesChange: Int64 = 0
+    /// Most bytes first.
+    public var sites: [TypeSite] = []
+
+    public init(runtime: ObjectRuntime?, name: String) {
+        self.runtime = runtime
+        self.name = name
+    }
+
+    public var totalBytes: UInt64 { bytes &+ ownedBytes }
+    /// `Python`, `C++`, `Swift`.
+    public var runtimeName: String? { runtime?.rawValue }
+}
+
+/// What the live memory of a session is, by type.
+public struct TypeTable: Sendable {
+    /// By size.
+    public var rows: [TypeRow] = []
+    /// Processes that could be read.
+    public var processes = 0
+    /// Live blocks and bytes: the sum over `rows`, what belongs to objects included.
+    public var blocks = 0
+    public var bytes: UInt64 = 0
+    /// Blocks allocated or freed while they were read: at most so many are missing, or not what they look like.
+    public var changedBlocks: UInt64 = 0
+    public var tornEntries = 0
+    public var unreadableBytes: UInt64 = 0
+    /// Time that reading took.
+    public var readingSeconds: Double = 0
+    /// Seconds from the start of the session to the reading.
+    public var elapsed: Double = 0
+    /// Processes without types, and why. Plain sentences.
+    public var problems: [String] = []
+
+    public init() {}
+
+    public var objects: Int { rows.reduce(0) { $0 + ($1.runtime == nil ? 0 : $1.count) } }
+    public var trackedObjects: Int { rows.reduce(0) { $0 + $1.trackedCount } }
+
+    /// Fills in what has changed since an earlier table. Types that have vanished get a row.
+    public func compared(with earlier: TypeTable?) -> TypeTable {
+        var result = self
+        var before: [TypeKey: TypeRow] = [:]
+        for row in earlier?.rows ?? [] { before[TypeKey(row)] = row }
+        for index in result.rows.indices {
+            let old = before.removeValue(forKey: TypeKey(result.rows[index]))
+            let row = result.rows[index]
+            result.rows[index].countChange = row.count - (old?.count ?? 0)
+            result.rows[index].bytesChange =
+                Int64(clamping: row.totalBytes) &- Int64(clamping: old?.totalBytes ?? 0)
+        }
+        for old in before.values where old.count > 0 {
+            var row = TypeRow(runtime: old.runtime, name: old.name)
+            row.countChange = -old.count
+            row.bytesChange = -Int64(clamping: old.totalBytes)
+            result.rows.append(row)
+        }
+        return result
+    }
+
+    /// Rows in an order of `--sort`. Ties go by name, so the order is always the same.
+    public func sorted(by order: SiteOrder) -> [TypeRow] {
+        func weight(_ row: TypeRow) -> Int64 {
+            switch order {
+            case .growth: row.bytesChange
+            case .count: Int64(row.count)
+            case .live, .allocated, .peak: Int64(clamping: row.totalBytes)
+            }
+        }
+        return rows.sorted { left, right in
+            let weights = (weight(left), weight(right))
+            if weights.0 != weights.1 { return weights.0 > weights.1 }
+            return left.name != right.name
+                ? left.name < right.name : (left.runtime?.rawValue ?? "") < (right.runtime?.rawValue ?? "")
+        }
+    }
+}
+
+struct TypeKey: Hashable {
+    var runtime: ObjectRuntime?
+    var name: String
+
+    init(runtime: ObjectRuntime?, name: String) {
+        self.runtime = runtime
+        self.name = name
+    }
+
+    init(_ row: TypeRow) { self.init(runtime: row.runtime, name: row.name) }
+}
+
+/// Picks types by a regular expression on their names, as `--type` does.
+public struct TypeFilter: Sendable {
+    private let pattern: TextPattern
+
+    public init(_ text: String) throws(ProfileError) {
+        pattern = try TextPattern(text, option: "--type")
+    }
+
+    public var text: String { pattern.text }
+
+    public func admits(_ row: TypeRow) -> Bool { pattern.matches(row.name) }
+}

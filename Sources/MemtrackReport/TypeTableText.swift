@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+public import MemtrackProfile
+
+/// The table of object types.
+public struct TypeTableText {
+    public struct Options: Sendable {
+        /// Rows.
+        public var limit: Int
+        public var order: SiteOrder
+        public var filter: TypeFilter?
+        /// Places of allocation named for each type.
+        public var sites: Int
+        /// There is an earlier table that this one is compared with.
+        public var showsChange = true
+
+        public init(limit: Int = 10, order: SiteOrder = .live, filter: TypeFilter? = nil, sites: Int = 2) {
+            self.limit = limit
+            self.order = order
+            self.filter = filter
+            self.sites = sites
+        }
+    }
+
+    let types: TypeTable
+    let options: Options
+
+    public init(types: TypeTable, options: Options) {
+        self.types = types
+        self.options = options
+    }
+
+    /// The table alone.
+    public func render(layout: Layout) -> String {
+        var lines = TextLines(layout)
+        write(to: &lines)
+        return lines.text
+    }
+
+    /// - Parameter moment: seconds since the start at which the table was true, where that is not now.
+    func write(to lines: inout TextLines, asOf moment: Double? = nil) {
+        lines.section("Objects", explanation(asOf: moment))
+        if types.processes > 0 { writeRows(to: &lines) }
+        for problem in types.problems {
+            lines.paragraph(Escape.text(problem), mark: "! ", tone: .warning)
+        }
+        if types.processes > 0 { lines.paragraph(exactness, tone: .dim) }
+    }
+
+    private func explanation(asOf moment: Double?) -> String {
+        let order =
+            switch options.order {
+            case .growth: "by growth since the last checkpoint"
+            case .count: "by count"
+            case .live, .allocated, .peak: "by size"
+            }
+        var text = order
+        if let filter = options.filter { text += ", matching " + Escape.text(filter.text) }
+        if let moment { text += ", as of +" + FigureText.duration(moment) + ", the last checkpoint" }
+        return text
+    }
+
+    private func writeRows(to lines: inout TextLines) {
+        let all = types.sorted(by: options.order)
+        let admitted = options.filter.map { filter in all.filter(filter.admits) } ?? all
+        let shown = admitted.prefix(max(0, options.limit))
+        var columns: [Table.Column] = [.init(title: "count", dropOrder: 0)]
+        if options.showsChange { columns.append(.init(title: "change", dropOrder: 3)) }
+        columns += [.init(title: "own size", dropOrder: 4), .init(title: "size", dropOrder: 0)]
+        if options.showsChange { columns.append(.init(title: "change", dropOrder: 1)) }
+        var table = Table(columns: columns, textTitle: "type")
+        for row in shown {
+            table.rows.append(
+                Table.Row(
+                    cells: cells(row),
+                    text: { Self.name(row, room: $0) },
+                    detail: lines.layout.showsCallers ? { sites(row, room: $0) } : nil))
+        }
+        let rests = [
+            (admitted.dropFirst(shown.count), "more", "more"),
+            (all.filter { row in options.filter.map { !$0.admits(row) } ?? false }[...], "type filtered out", "types filtered out"),
+        ]
+        for (rest, one, many) in rests where !rest.isEmpty {
+            let label = FigureText.plural(UInt64(rest.count), one, many)
+            table.rows.append(
+                Table.Row(
+                    cells: cells(Self.sum(rest), tone: .dim),
+                    text: { [Span(DisplayWidth.truncateMiddle(label, to: $0), .dim)] }))
+        }
+        table.rows.append(
+            Table.Row(
+                cells: cells(Self.sum(all[...])),
+                text: { [Span(DisplayWidth.truncateMiddle(totalText, to: $0), .bold)] }, isTotal: true))
+        table.write(to: &lines)
+    }
+
+    private var totalText: String {
+        var text = "total: " + FigureText.plural(UInt64(types.objects), "object", "objects")
+        if types.trackedObjects > 0 {
+            text += ", " + FigureText.count(UInt64(types.trackedObjects)) + " tracked by the collector"
+        }
+        return text
+    }
+
+    private func cells(_ row: TypeRow, tone: Tone = .plain) -> [Span] {
+        let sizes = [
+            Span(FigureText.bytes(row.bytes), tone),
+            Span(FigureText.bytes(row.totalBytes), tone == .plain ? .bold : tone),
+        ]
+        let count = Span(FigureText.count(UInt64(max(0, row.count))), tone)
+        guard options.showsChange else { return [count] + sizes }
+        let countChange =
+            row.countChange == 0
+            ? FigureText.nothing : (row.countChange > 0 ? "+" : "") + FigureText.count(Int64(row.countChange))
+        let tones: Tone = row.countChange == 0 ? .dim : (row.countChange > 0 ? .rise : .fall)
+        return [count, Span(countChange, tones)] + sizes + [Span.change(row.bytesChange)]
+    }
+
+    private static func sum(_ rows: ArraySlice<TypeRow>) -> TypeRow {
+        var sum = TypeRow(runtime: nil, name: "")
+        for row in rows {
+            sum.count += row.count
+            sum.countChange += row.countChange
+            sum.bytes &+= row.bytes
+            sum.ownedBytes &+= row.ownedBytes
+            sum.bytesChange &+= row.bytesChange
+        }
+        return sum
+    }
+
+    private static func name(_ row: TypeRow, room: Int) -> [Span] {
+        let name = Escape.text(row.name)
+        guard let runtime = row.runtimeName else {
+            return [Span(DisplayWidth.truncateMiddle(name, to: room), .dim)]
+        }
+        let mark = "  " + runtime
+        let free = room - DisplayWidth.of(mark)
+        if free < DisplayWidth.of(name) { return [Span(DisplayWidth.truncateMiddle(name, to: room), .accent)] }
+        return [Span(name, .accent), Span(mark, .dim)]
+    }
+
+    /// Where the objects come from: `in handler (bot.py:42) 80 %, …`.
+    private func sites(_ row: TypeRow, room: Int) -> [Span] {
+        guard row.runtime != nil, row.bytes > 0, options.sites > 0 else { return [] }
+        let texts = row.sites.prefix(options.sites).map { site in
+            FrameText.plain(site.frame) + " " + FigureText.share(Double(site.bytes), of: Double(row.bytes))
+        }
+        for count in stride(from: texts.count, to: 0, by: -1) {
+            let text = "in " + texts.prefix(count).joined(separator: ", ")
+            if count == 1 || DisplayWidth.of(text) <= room {
+                return [Span(DisplayWidth.truncateMiddle(text, to: room), .dim)]
+            }
+        }
+        return []
+    }
+
+    /// How far the figures can be off.
+    private var exactness: String {
+        var text =
+            "\(FigureText.plural(UInt64(types.blocks), "block", "blocks")) read in "
+            + FigureText.fixed(types.readingSeconds, digits: 2) + "s while the program went on; "
+        text +=
+            types.changedBlocks == 0
+            ? "none changed meanwhile: exact."
+            : "at most \(FigureText.count(types.changedBlocks)) allocations and frees meanwhile: so many may be missing or "
+                + "taken for what they were."
+        if types.unreadableBytes > 0 {
+            text += " \(FigureText.bytes(types.unreadableBytes)) could not be read."
+        }
+        return text
+    }
+}
