@@ -83,7 +83,7 @@ public struct ObjectFacts: Sendable {
             var header = GElf_Shdr()
             if gelf_getshdr(current, &header) != nil,
                 let name = elf_strptr(elf, strings, Int(header.sh_name)),
-                String(cString: name) == "swift5_types"
+                String(cString: name) == "swift5_type_metadata"
             {
                 hasSwiftTypes = true
                 return
