@@ -70,6 +70,9 @@ let package = Package(
         .testTarget(
             name: "MemtrackRegionTests", dependencies: ["MemtrackRegion", "CMemtrack", "CMemtrackGuard"],
             swiftSettings: settings),
+        .testTarget(
+            name: "MemtrackObjectsTests", dependencies: ["MemtrackObjects", "MemtrackRegion"],
+            swiftSettings: settings),
         .testTarget(name: "MemtrackSymbolsTests", dependencies: ["MemtrackSymbols"], swiftSettings: settings),
         .testTarget(name: "MemtrackProcfsTests", dependencies: ["MemtrackProcfs"], swiftSettings: settings),
         .testTarget(

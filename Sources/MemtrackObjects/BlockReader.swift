@@ -66,7 +66,8 @@ struct BlockReader {
             guard done < count else { return }
             let toNextPage = 4096 - Int((start &+ UInt64(done)) & 4095)
             let hole = min(toNextPage, count - done)
-            UnsafeMutableRawBufferPointer(rebasing: buffer[done..<done + hole]).initializeMemory(as: UInt8.self, repeating: 0)
+            UnsafeMutableRawBufferPointer(rebasing: buffer[done..<done + hole]).initializeMemory(
+                as: UInt8.self, repeating: 0)
             unreadableBytes &+= UInt64(hole)
             done += hole
         }

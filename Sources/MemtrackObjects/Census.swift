@@ -41,7 +41,8 @@ public struct Census {
         var ownership = Ownership(count: blocks.count)
         if tally.hasObjects {
             try blocks.withUnsafeBufferPointer { (blocks) throws(CensusError) in
-                try ownership.find(blocks, bonds: tally.bonds, index: &index, reader: &reader)
+                try ownership.find(
+                    blocks, bonds: tally.bonds, fields: tally.fields, index: &index, reader: &reader)
             }
         }
         var result = tally.result(blocks, ownership)
@@ -105,6 +106,15 @@ private struct Tally {
             + types.keys.map { key in
                 guard key.runtime == .python else { return .exact }
                 return Self.pointless.contains(key.name) ? .none : .inside
+            }
+    }
+
+    /// Offsets of `ob_item` and `table` behind a collector's head of 16 bytes, the same in all versions.
+    var fields: [Int] {
+        [-1]
+            + types.keys.map { key in
+                guard key.runtime == .python else { return -1 }
+                return key.name == "list" ? 40 : key.name == "set" || key.name == "frozenset" ? 56 : -1
             }
     }
 

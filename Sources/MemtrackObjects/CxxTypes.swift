@@ -44,7 +44,9 @@ struct CxxTypes {
     }
 
     private static func mangledName(of info: UInt64, _ words: WordCache) -> String? {
-        guard let pointer = words.word(info &+ 8), let text = words.text(pointer, limit: 4096) else { return nil }
+        guard let pointer = words.word(info &+ 8), let text = words.text(pointer, limit: 4096) else {
+            return nil
+        }
         // GCC marks the names of types that are not shared between modules.
         return text.hasPrefix("*") ? String(text.dropFirst()) : text
     }

@@ -38,7 +38,8 @@ struct LiveMap {
         self.map = map
         self.memory = memory
         // Room for what is made meanwhile; never more than a hostile count would take.
-        blocks.reserveCapacity(min(max(count, 0) + max(count, 0) / 16 + 64, 1 << 26))
+        let expected = min(max(count, 0), 1 << 26)
+        blocks.reserveCapacity(expected + expected / 16 + 64)
     }
 
     mutating func read() throws(CensusError) {
@@ -133,7 +134,8 @@ struct LiveMap {
         var start = range.lowerBound
         while start < range.upperBound {
             let wanted = min(range.upperBound - start, UInt64(Self.pieceBytes) + lookahead)
-            let got = try memory.read(start, into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<Int(wanted)]))
+            let got = try memory.read(
+                start, into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<Int(wanted)]))
             if got > 0 { body(start, UnsafeRawBufferPointer(rebasing: buffer[..<got])) }
             // An unreadable page is passed over.
             let step = got == Int(wanted) ? UInt64(Self.pieceBytes) : UInt64(got / 4096 + 1) * 4096

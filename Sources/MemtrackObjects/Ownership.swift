@@ -35,12 +35,22 @@ struct Ownership {
         return owner == 0 || owner == Self.shared ? nil : Int(owner) - 1
     }
 
-    /// - Parameter bonds: by number of type; that of 0, no type, is `.none`.
+    /// - Parameters:
+    ///   - bonds: by number of type; that of 0, no type, is `.none`.
+    ///   - fields: by number of type, where in the object the pointer to its buffer is for certain; -1 if not known. No
+    ///     stale pointer elsewhere contests it.
     mutating func find(
-        _ blocks: UnsafeBufferPointer<LiveBlock>, bonds: [Bond], index: inout BlockIndex,
+        _ blocks: UnsafeBufferPointer<LiveBlock>, bonds: [Bond], fields: [Int], index: inout BlockIndex,
         reader: inout BlockReader
     ) throws(CensusError) {
-        var reached = try round(blocks, &index, &reader, inside: false) { bonds[Int(blocks[$0].type)] != .none }
+        if fields.contains(where: { $0 >= 0 }) {
+            _ = try round(
+                blocks, &index, &reader, inside: false, field: { fields[Int(blocks[$0].type)] },
+                from: { fields[Int(blocks[$0].type)] >= 0 })
+        }
+        var reached = try round(blocks, &index, &reader, inside: false) {
+            bonds[Int(blocks[$0].type)] != .none
+        }
         if bonds.contains(.inside) {
             let more = try round(blocks, &index, &reader, inside: true) {
                 bonds[Int(blocks[$0].type)] == .inside
@@ -59,7 +69,7 @@ struct Ownership {
     /// - Returns: by block, whether it has found an owner.
     private mutating func round(
         _ blocks: UnsafeBufferPointer<LiveBlock>, _ index: inout BlockIndex, _ reader: inout BlockReader,
-        inside: Bool, from isSource: (Int) -> Bool
+        inside: Bool, field: ((Int) -> Int)? = nil, from isSource: (Int) -> Bool
     ) throws(CensusError) -> [Bool] {
         var claimed = [Bool](repeating: false, count: blocks.count)
         var owners: [UInt32] = []
@@ -71,8 +81,9 @@ struct Ownership {
             { (place, bytes) throws(CensusError) in
                 let owner = blocks[place].type != 0 ? UInt32(place) + 1 : owners[place]
                 if owner == Self.shared { return }
-                var offset = 0
-                while offset &+ 8 <= bytes.count {
+                var offset = field?(place) ?? 0
+                let limit = field == nil ? bytes.count : min(bytes.count, offset &+ 8)
+                while offset &+ 8 <= limit {
                     let word = bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
                     offset &+= 8
                     guard word >= lowest, word < end,

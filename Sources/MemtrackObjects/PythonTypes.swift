@@ -89,7 +89,8 @@ struct PythonTypes {
         }
     }
 
-    private static func isType(_ address: UInt64, _ words: WordCache, _ typeType: UInt64, depth: Int) -> Bool {
+    private static func isType(_ address: UInt64, _ words: WordCache, _ typeType: UInt64, depth: Int) -> Bool
+    {
         if address == typeType { return true }
         guard depth < 4, let meta = words.word(address &+ typeOffset) else { return false }
         if meta == typeType { return true }

@@ -145,7 +145,9 @@ struct SwiftNames {
         let parent = words.relative(descriptor &+ 4, canBeIndirect: true)
         switch flags & 0x1f {
         case 0, 3, 16...31:
-            guard let place = words.relative(descriptor &+ 8), let name = words.text(place) else { return nil }
+            guard let place = words.relative(descriptor &+ 8), let name = words.text(place) else {
+                return nil
+            }
             guard let parent, let outer = contextName(parent, depth: depth + 1), !outer.isEmpty else {
                 return name
             }

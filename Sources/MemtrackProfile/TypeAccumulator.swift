@@ -24,7 +24,9 @@ public struct TypeAccumulator {
     ) {
         var cells: [UInt32: Int] = [:]
         cells.reserveCapacity(snapshot.cellIDs.count)
-        for (place, id) in snapshot.cellIDs.enumerated() where place < snapshot.cells.count { cells[id] = place }
+        for (place, id) in snapshot.cellIDs.enumerated() where place < snapshot.cells.count {
+            cells[id] = place
+        }
         func site(_ cell: UInt32) -> (FrameID, Frame) {
             guard let place = cells[cell] else {
                 // Ids below the first own one are of blocks that a fork parent allocated.
@@ -62,7 +64,9 @@ public struct TypeAccumulator {
         }
         for share in census.untyped {
             let (_, frame) = site(share.cell)
-            let name = frame.kind == .builtIn ? frame.function : "malloc in " + FunctionName.qualified(frame.function)
+            let name =
+                frame.kind == .builtIn
+                ? frame.function : "malloc in " + FunctionName.qualified(frame.function)
             let key = TypeKey(runtime: nil, name: name)
             var sum = sums[key] ?? Sum(row: TypeRow(runtime: nil, name: name))
             sum.row.count += share.count

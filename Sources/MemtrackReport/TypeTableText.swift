@@ -77,7 +77,10 @@ public struct TypeTableText {
         }
         let rests = [
             (admitted.dropFirst(shown.count), "more", "more"),
-            (all.filter { row in options.filter.map { !$0.admits(row) } ?? false }[...], "type filtered out", "types filtered out"),
+            (
+                all.filter { row in options.filter.map { !$0.admits(row) } ?? false }[...],
+                "type filtered out", "types filtered out"
+            ),
         ]
         for (rest, one, many) in rests where !rest.isEmpty {
             let label = FigureText.plural(UInt64(rest.count), one, many)
@@ -96,7 +99,7 @@ public struct TypeTableText {
     private var totalText: String {
         var text = "total: " + FigureText.plural(UInt64(types.objects), "object", "objects")
         if types.trackedObjects > 0 {
-            text += ", " + FigureText.count(UInt64(types.trackedObjects)) + " tracked by the collector"
+            text += ", " + FigureText.count(UInt64(types.trackedObjects)) + " GC-tracked"
         }
         return text
     }
@@ -134,7 +137,9 @@ public struct TypeTableText {
         }
         let mark = "  " + runtime
         let free = room - DisplayWidth.of(mark)
-        if free < DisplayWidth.of(name) { return [Span(DisplayWidth.truncateMiddle(name, to: room), .accent)] }
+        if free < DisplayWidth.of(name) {
+            return [Span(DisplayWidth.truncateMiddle(name, to: room), .accent)]
+        }
         return [Span(name, .accent), Span(mark, .dim)]
     }
 
@@ -160,7 +165,7 @@ public struct TypeTableText {
             + FigureText.fixed(types.readingSeconds, digits: 2) + "s while the program went on; "
         text +=
             types.changedBlocks == 0
-            ? "none changed meanwhile: exact."
+            ? "none changed meanwhile."
             : "at most \(FigureText.count(types.changedBlocks)) allocations and frees meanwhile: so many may be missing or "
                 + "taken for what they were."
         if types.unreadableBytes > 0 {

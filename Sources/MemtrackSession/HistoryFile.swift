@@ -36,7 +36,8 @@ public final class HistoryFile {
 
     /// Appends a checkpoint; makes the files if need be. After one failure nothing more is written.
     public func add(
-        _ checkpoint: Checkpoint, session: SessionSummary, types: TypeTableText.Options = TypeTableText.Options()
+        _ checkpoint: Checkpoint, session: SessionSummary,
+        types: TypeTableText.Options = TypeTableText.Options()
     ) throws(SessionError) {
         guard try open(session) else { return }
         try write(HistoryText.checkpoint(checkpoint, types: types), to: text)

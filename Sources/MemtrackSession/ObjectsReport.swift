@@ -14,6 +14,14 @@ public enum ObjectsReport {
         let identity = snapshot.identity
         let symbols = SymbolSource(wrappers: wrappers)
         let liveness = Liveness()
+        guard liveness.state(of: identity, among: RegionReport.siblings(of: path)) == .running else {
+            var table = TypeTable()
+            table.problems = [
+                "No types for \(Frame.baseName(identity.executable)) (\(identity.pid)): it has ended, and its memory with it; "
+                    + "memtrack report shows its sites."
+            ]
+            return table
+        }
         let siblings = RegionReport.siblings(of: path)
         let outcome = ObjectCensus(symbols: symbols).take(snapshot, file: file) {
             liveness.state(of: identity, among: siblings) == .running

@@ -124,7 +124,9 @@ public final class RegionCollector {
             do throws(RegionError) {
                 var reading = Reading(image: image, snapshot: try image.file.snapshot())
                 if withTypes {
-                    reading.census = census?.take(reading.snapshot, file: image.file) { self.isRunning(image) }
+                    reading.census = census?.take(reading.snapshot, file: image.file) {
+                        self.isRunning(image)
+                    }
                 }
                 readings.append(reading)
             } catch {

@@ -159,7 +159,8 @@ struct MemtrackPreload: ParsableCommand {
         }
         guard !noObjects || (!objects && type == nil) else {
             throw ValidationError(
-                "\(objects ? "--objects" : "--type") and --no-objects contradict each other; give one of them")
+                "\(objects ? "--objects" : "--type") and --no-objects contradict each other; give one of them"
+            )
         }
         plan.monitor.rows = min(objectLimit, 100_000)
         guard let order = SiteOrder(rawValue: sort) else {

@@ -18,7 +18,7 @@ struct Memtrack: ParsableCommand {
             """,
         version: "memtrack 0.1.0",
         subcommands: [
-            ListCommand.self, ObjectsCommand.self, ReportCommand.self, DiffCommand.self, MergeCommand.self, 
+            ListCommand.self, ObjectsCommand.self, ReportCommand.self, DiffCommand.self, MergeCommand.self,
             ExportCommand.self, CleanCommand.self,
         ])
 }

@@ -23,7 +23,10 @@ struct ObjectsCommand: ParsableCommand {
     @Option(
         name: .shortAndLong, parsing: .unconditional,
         help: .init("The process; memtrack list shows which there are.", valueName: "pid"))
-    var pid: Int32
+    var pid: Int32?
+
+    @Option(help: .init("A region file of a process that runs.", valueName: "file"))
+    var region: String?
 
     @Option(help: .init("Show only types whose name matches.", valueName: "regex"))
     var type: String?
@@ -46,7 +49,10 @@ struct ObjectsCommand: ParsableCommand {
     var csv = false
 
     func validate() throws {
-        guard pid > 0 else { throw ValidationError("\(pid) is no PID; memtrack list shows what there is") }
+        guard (pid == nil) != (region == nil) else {
+            throw ValidationError("give either --pid N or --region FILE; memtrack list shows what there is")
+        }
+        if let pid, pid <= 0 { throw ValidationError("\(pid) is no PID; memtrack list shows what there is") }
         guard objectLimit >= 0 else {
             throw ValidationError("--object-limit \(objectLimit) is no number of rows; give 0 or more")
         }
@@ -60,7 +66,8 @@ struct ObjectsCommand: ParsableCommand {
         let filter = try type.map { try TypeFilter($0) }
         let wrappers = WrapperMatcher(
             userPatterns: try allocFn.map { try TextPattern($0, option: "--alloc-fn") })
-        let path = try RegionCatalog().newest(pid: pid).path
+        let path: String
+        if let region { path = region } else { path = try RegionCatalog().newest(pid: pid ?? 0).path }
         let screen = Screen.standardOutput(environment: Variables.current)
         let progress = ProgressLine(isTerminal: screen.isTerminal && !json && !csv)
         let table = try ObjectsReport.types(ofRegionAt: path, wrappers: wrappers, progress: progress.update)

@@ -44,7 +44,8 @@ import Testing
         let session = try Fixture.session()
         let text =
             HistoryText.head(session)
-            + (try Fixture.checkpoints()).map(HistoryText.checkpoint).joined() + HistoryText.end(session)
+            + (try Fixture.checkpoints()).map { HistoryText.checkpoint($0) }.joined()
+            + HistoryText.end(session)
         try check(text, "history")
     }
 

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+import Foundation
+import Testing
+
+/// What the reader says of the objects of programs whose population is known.
+@Suite struct ObjectTypeTests {
+    private struct Answer: Decodable {
+        struct Kind: Decodable {
+            var runtime: String?
+            var name: String
+            var count: Int
+            var bytes: Int
+            var ownedBytes: Int
+            var trackedCount: Int
+        }
+        struct Objects: Decodable {
+            var bytes: Int
+            var changedBlocks: Int
+        }
+        var types: [Kind]
+        var objects: Objects
+
+        func count(_ name: String) -> Int { types.filter { $0.name == name }.reduce(0) { $0 + $1.count } }
+        func total(_ name: String) -> Int {
+            types.filter { $0.name == name }.reduce(0) { $0 + $1.bytes + $1.ownedBytes }
+        }
+    }
+
+    /// Starts a program that says "ready" and waits for its parent's word, and looks at it there.
+    private func look(at command: [String], _ variables: [String: String] = [:]) throws -> Answer {
+        try look(at: command, variables).answer
+    }
+
+    private func look(
+        at command: [String], _ variables: [String: String]
+    ) throws -> (answer: Answer, output: String) {
+        let session = try Session()
+        let place = try TemporaryDirectory()
+        let pipe = place.file("pipe")
+        try #require(mkfifo(pipe, 0o600) == 0)
+        // The shell becomes the program, which waits for the writer's end.
+        let shell = ["sh", "-c", "exec \"$@\" <\"$0\"", pipe] + command
+        let running = try Running(shell, environment: try session.environment(variables))
+        let writer = open(pipe, O_WRONLY)
+        try #require(writer >= 0)
+        let deadline = Date(timeIntervalSinceNow: 60)
+        while !running.output().contains("ready") && Date() < deadline { usleep(20_000) }
+        let name = session.directory.entries().last { $0.contains("-\(running.pid)-") } ?? "none"
+        let region = session.directory.file(name)
+        let looked = try Command.run([try Build.reader(), "objects", "--region", region, "--json"])
+        write(writer, "\n", 1)
+        close(writer)
+        let finished = try running.wait()
+        #expect(finished.isSuccess, "\(finished.errorText)")
+        try #require(looked.isSuccess, "\(looked.errorText)")
+        let answer = try JSONDecoder().decode(Answer.self, from: looked.output)
+        #expect(answer.objects.changedBlocks == 0)
+        return (answer, finished.outputText)
+    }
+
+    @Test(arguments: [["-O1"], ["-O1", "-fvisibility=hidden", "-s"], ["-O1", "-s", "-static-libstdc++"]])
+    func classesOfCxx(options: [String]) throws {
+        let answer = try look(at: [try Compiled.fixture("objects.cpp", options)])
+        #expect(answer.count("shapes::Circle") == 1000)
+        #expect(answer.count("shapes::Label") == 200)
+        #expect(answer.count("shapes::Holder<long>") == 30)
+        #expect(answer.count("(anonymous namespace)::Hidden") == 70)
+        #expect(answer.count("shapes::Base") == 50)
+        #expect(answer.types.filter { $0.runtime != nil }.reduce(0) { $0 + $1.count } == 1350)
+        // Vectors of 100 longs, and names of 45 characters and their NUL.
+        #expect(answer.total("shapes::Holder<long>") == 30 * (32 + 800))
+        #expect(answer.total("shapes::Label") == 200 * (48 + 46))
+    }
+
+    @Test(arguments: [[], ["-static-stdlib"]]) func classesOfSwift(options: [String]) throws {
+        try #require(Command.has("swiftc"))
+        let place = try TemporaryDirectory()
+        let program = place.file("objects")
+        let source = Build.root + "/Tests/Fixtures/objects.swift"
+        let compiled = try Command.run(["swiftc", "-O", "-o", program, source] + options)
+        try #require(compiled.isSuccess, "\(compiled.errorText)")
+        let answer = try look(at: [program])
+        #expect(answer.count("objects.Account") == 500)
+        #expect(answer.count("objects.Box<Swift.Int>") == 300)
+        #expect(answer.count("objects.Box<Swift.String>") == 120)
+        #expect(answer.count("objects.Box<(Swift.Optional<Swift.Int>, Swift.Array<Swift.Double>)>") == 40)
+        #expect(answer.count("objects.Outer.Inner") == 77)
+        #expect(answer.count("objects.Secret") == 33)
+        #expect(answer.count("objects.Derived<Swift.String>") == 21)
+    }
+
+    /// The interpreter's own word for it: what its collector tracks, and the sizes it gives.
+    static let script = """
+        import gc, sys, json, os
+        class Session:
+            def __init__(self, i):
+                self.id = i; self.items = [str(i) * 5] * 3; self.meta = {"a": i, "b": [i, i]}
+        class Meta(type): pass
+        class Made(metaclass=Meta): pass
+        kept = [Session(i) for i in range(3000)]
+        made = [Made() for _ in range(77)]
+        sets = [{i, str(i)} for i in range(500)] + [set(range(100))]
+        tuples = [(i, [i, i]) for i in range(400)]
+        def name(kind): return kind.__name__
+        def truth():
+            objects = gc.get_objects()
+            counts, sizes = {}, {}
+            for o in objects:
+                n = name(type(o))
+                counts[n] = counts.get(n, 0) + 1
+                sizes[n] = sizes.get(n, 0) + sys.getsizeof(o)
+            return counts, sizes
+        truth(); gc.collect(); gc.disable()
+        print("ready", flush=True)
+        os.read(0, 1)
+        counts, sizes = truth()
+        frozen = gc.get_freeze_count()
+        print(json.dumps({"counts": counts, "sizes": sizes, "frozen": frozen}))
+        """
+
+    private static let interpreters: [String] = {
+        let versions = NSHomeDirectory() + "/.pyenv/versions"
+        let found = ((try? FileManager.default.contentsOfDirectory(atPath: versions)) ?? []).filter {
+            version in
+            (8...13).contains { version.hasPrefix("3.\($0).") }
+        }
+        return found.sorted().map { versions + "/\($0)/bin/python3" } + [Command.python].compactMap { $0 }
+    }()
+
+    private struct Truth: Decodable {
+        var counts: [String: Int]
+        var sizes: [String: Int]
+        var frozen: Int
+    }
+
+    @Test(arguments: interpreters, [["MEMTRACK_OBJECTS": "1"], ["PYTHONMALLOC": "malloc"]])
+    func objectsOfPython(interpreter: String, variables: [String: String]) throws {
+        let (answer, output) = try look(at: [interpreter, "-c", Self.script], variables)
+        let line = try #require(output.split(separator: "\n").last)
+        let truth = try JSONDecoder().decode(Truth.self, from: Data(line.utf8))
+        var found: [String: Int] = [:]
+        for type in answer.types where type.runtime == "Python" {
+            let name = type.name.split(separator: ".").last.map(String.init) ?? type.name
+            found[name, default: 0] += type.trackedCount
+        }
+        let names = Set(truth.counts.keys).union(found.filter { $0.value > 0 }.keys)
+        // Tuples that the collector has set aside for good are in no list that it shows.
+        for name in names {
+            let expected = (truth.counts[name] ?? 0) + (name == "tuple" ? truth.frozen : 0)
+            // The list and the tuple of the call that counts are made after the look.
+            let slack = ["tuple", "list", "dict", "frame", "cell", "function"].contains(name) ? 4 : 0
+            #expect(abs((found[name] ?? 0) - expected) <= slack, "\(name): \(found[name] ?? 0), \(expected)")
+        }
+        #expect(answer.count("Session") == 3000)
+        #expect(answer.count("Made") == 77)
+        for name in ["set", "list"] {
+            let share = Double(answer.total(name)) / Double(try #require(truth.sizes[name]))
+            #expect(abs(share - 1) < 0.01, "\(name): \(share)")
+        }
+    }
+
+    /// A cache that never evicts comes first by growth.
+    @Test func leakComesFirst() throws {
+        let python = try #require(Command.python)
+        let script = """
+            import time
+            class Entry:
+                def __init__(self, i):
+                    self.key = i
+            cache = {}
+            def remember():
+                for i in range(2000):
+                    cache[len(cache)] = Entry(i)
+            for _ in range(40):
+                remember()
+                time.sleep(0.1)
+            """
+        let run = try Command.run(
+            [
+                try Build.launcher(), "-o", "-i", "1", "--sort", "growth", "--no-history", "-l", "3", python,
+                "-c",
+                script,
+            ], environment: ["COLUMNS": "120"])
+        #expect(run.isSuccess)
+        let third = try #require(run.errorText.components(separatedBy: "Checkpoint 3").last)
+        let table = try #require(third.components(separatedBy: "Objects").dropFirst().first)
+        let first = table.split(separator: "\n").dropFirst(2).prefix(2).joined(separator: "\n")
+        #expect(first.contains("Entry  Python"))
+        #expect(first.contains("in remember (<string>:8)"))
+    }
+
+    @Test func aDeadProcessHasNoTypes() throws {
+        let session = try Session()
+        _ = try Command.run(["ls", "/"], environment: try session.environment())
+        let name = try #require(session.directory.entries().first)
+        let looked = try Command.run(
+            [try Build.reader(), "objects", "--region", session.directory.file(name)])
+        #expect(looked.end == .exited(1))
+        #expect(looked.errorText.contains("No types for ls"))
+    }
+}

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+import MemtrackRegion
+import Testing
+
+@testable import MemtrackObjects
+
+/// An address space made of a few arrays.
+private struct FakeMemory: TargetMemory {
+    var parts: [UInt64: [UInt8]] = [:]
+    var failure: CensusError?
+
+    func read(_ address: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(CensusError) -> Int {
+        if let failure { throw failure }
+        for (start, bytes) in parts where address >= start && address < start + UInt64(bytes.count) {
+            let count = min(buffer.count, bytes.count - Int(address - start))
+            bytes[Int(address - start)...].prefix(count).withUnsafeBytes {
+                buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0.prefix(count)))
+            }
+            return count
+        }
+        return 0
+    }
+
+    func populated(_ range: Range<UInt64>) -> [Range<UInt64>] {
+        parts.map { $0.key..<$0.key + UInt64($0.value.count) }.sorted { $0.lowerBound < $1.lowerBound }
+            .map { $0.clamped(to: range) }.filter { !$0.isEmpty }
+    }
+
+    mutating func put(_ word: UInt64, at address: UInt64) {
+        for (start, bytes) in parts where address >= start && address + 8 <= start + UInt64(bytes.count) {
+            for place in 0..<8 {
+                parts[start]?[Int(address - start) + place] = UInt8(
+                    truncatingIfNeeded: word >> UInt64(place * 8))
+            }
+        }
+    }
+}
+
+/// A heap of one chunk at `heap`, its slots at `slots`, and the root at `root`.
+private struct FakeHeap {
+    static let root: UInt64 = 0x1000_0000
+    static let slots: UInt64 = 0x2000_0000
+    static let heap: UInt64 = 0x4000_0000
+    static let module: UInt64 = 0x7000_0000
+    var memory = FakeMemory()
+
+    init() {
+        memory.parts[Self.root] = [UInt8](repeating: 0, count: 8192)
+        memory.parts[Self.slots] = [UInt8](repeating: 0, count: 65536)
+        memory.parts[Self.heap] = [UInt8](repeating: 0, count: 65536)
+        memory.parts[Self.module] = [UInt8](repeating: 0, count: 8192)
+        memory.put(Self.slots, at: Self.root + (Self.heap >> 26) * 8)
+    }
+
+    var map: RegionLiveMap { RegionLiveMap(root: Self.root, unit: 32, chunkShift: 26) }
+
+    /// Enters a block as livemap.h says.
+    mutating func add(_ offset: UInt64, size: UInt64, cell: UInt64 = 1024) {
+        let slot = Self.slots + offset / 32 * 4
+        let half = offset / 16 & 1
+        if size < 64 {
+            let old = word(at: slot) & ~0xffff_ffff
+            memory.put(old | cell << 8 | size << 2 | half << 1, at: slot)
+        } else {
+            memory.put(size << 26 | cell << 2 | half << 1 | 1, at: slot)
+        }
+    }
+
+    private func word(at address: UInt64) -> UInt64 {
+        guard let bytes = memory.parts[Self.slots] else { return 0 }
+        return bytes.withUnsafeBytes {
+            $0.loadUnaligned(fromByteOffset: Int(address - Self.slots), as: UInt64.self)
+        }
+    }
+
+    func census(vtable: @escaping (UInt64) -> String? = { _ in nil }) throws -> CensusResult {
+        let modules = ModuleMap(
+            ranges: [.init(start: Self.module, end: Self.module + 8192)], pythonType: nil, hasSwift: false,
+            vtable: vtable)
+        return try Census(map, memory: memory, modules: modules).run(expecting: 10)
+    }
+}
+
+@Suite struct CensusTests {
+    @Test func readsBlocksOfAllForms() throws {
+        var heap = FakeHeap()
+        heap.add(0x10, size: 24, cell: 1030)
+        heap.add(0x40, size: 63)
+        heap.add(0x90, size: 5000, cell: 0xff_ffff)
+        heap.add(0x2000, size: 0)
+        let result = try heap.census()
+        #expect(result.blocks == 4)
+        #expect(result.bytes == 24 + 63 + 5000)
+        #expect(result.torn == 0)
+        #expect(result.untyped.first == CellShare(cell: 0xff_ffff, count: 1, bytes: 5000))
+    }
+
+    @Test func leavesOutTornEntries() throws {
+        var heap = FakeHeap()
+        heap.add(0x100, size: 256)
+        // Inside the block before; and one without a cell.
+        heap.memory.put(9 << 8 | 16 << 2, at: FakeHeap.slots + 0x160 / 32 * 4)
+        heap.memory.put(16 << 2, at: FakeHeap.slots + 0x800 / 32 * 4)
+        let result = try heap.census()
+        #expect(result.blocks == 1)
+        #expect(result.torn == 2)
+    }
+
+    @Test func whatOneObjectAlonePointsToIsItsOwn() throws {
+        var heap = FakeHeap()
+        let table = FakeHeap.module + 0x100
+        for offset: UInt64 in [0x100, 0x200] {
+            heap.add(offset, size: 32)
+            heap.memory.put(table, at: FakeHeap.heap + offset)
+        }
+        heap.add(0x400, size: 128)  // of the first object alone
+        heap.add(0x500, size: 100)  // of both
+        heap.add(0x600, size: 80)  // of what the first owns
+        heap.add(0x700, size: 70)  // of nobody
+        heap.memory.put(FakeHeap.heap + 0x400, at: FakeHeap.heap + 0x108)
+        heap.memory.put(FakeHeap.heap + 0x500, at: FakeHeap.heap + 0x110)
+        heap.memory.put(FakeHeap.heap + 0x500, at: FakeHeap.heap + 0x208)
+        heap.memory.put(FakeHeap.heap + 0x600, at: FakeHeap.heap + 0x400)
+        let result = try heap.census { $0 == table ? "Thing" : nil }
+        let type = try #require(result.types.first)
+        #expect(type.name == "Thing" && type.count == 2 && type.bytes == 64)
+        #expect(type.ownedBlocks == 2 && type.ownedBytes == 208)
+        #expect(result.untyped == [CellShare(cell: 1024, count: 2, bytes: 170)])
+    }
+
+    @Test func memoryThatCannotBeReadIsCounted() throws {
+        var heap = FakeHeap()
+        heap.memory.parts[FakeHeap.heap] = nil
+        heap.add(0x100, size: 32)
+        let result = try heap.census()
+        #expect(result.blocks == 1 && result.unreadableBytes == 32)
+    }
+
+    @Test(arguments: [CensusError.refused(errno: 1), .processEnded]) func refusalsAreErrors(
+        error: CensusError
+    ) {
+        var heap = FakeHeap()
+        heap.memory.failure = error
+        #expect(throws: error) { _ = try heap.census() }
+    }
+
+    /// Whatever the words are, nothing traps.
+    @Test func hostileMapsAreNoTrap() throws {
+        var random = SystemRandomNumberGenerator()
+        for _ in 0..<200 {
+            var heap = FakeHeap()
+            for _ in 0..<500 {
+                let places: [UInt64] = [FakeHeap.slots, FakeHeap.heap, FakeHeap.module]
+                let place = places[Int.random(in: 0..<3, using: &random)]
+                let words = [UInt64.random(in: .min ... .max), FakeHeap.heap + 0x100, FakeHeap.module + 0x80]
+                heap.memory.put(words[Int.random(in: 0..<3)], at: place + UInt64.random(in: 0..<1000) * 8)
+            }
+            heap.memory.put(UInt64.random(in: .min ... .max), at: FakeHeap.root + 0x80)
+            let modules = ModuleMap(
+                ranges: [.init(start: FakeHeap.module, end: FakeHeap.module + 8192)],
+                pythonType: FakeHeap.module + 0x80, hasSwift: true, vtable: { _ in nil })
+            _ = try Census(heap.map, memory: heap.memory, modules: modules).run(expecting: .max)
+        }
+    }
+}
