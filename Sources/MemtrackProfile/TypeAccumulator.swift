@@ -64,9 +64,7 @@ public struct TypeAccumulator {
         }
         for share in census.untyped {
             let (_, frame) = site(share.cell)
-            let name =
-                frame.kind == .builtIn
-                ? frame.function : "malloc in " + FunctionName.qualified(frame.function)
+            let name = Self.name(ofBlocksFrom: frame)
             let key = TypeKey(runtime: nil, name: name)
             var sum = sums[key] ?? Sum(row: TypeRow(runtime: nil, name: name))
             sum.row.count += share.count
@@ -78,6 +76,13 @@ public struct TypeAccumulator {
         table.bytes &+= census.bytes
         table.tornEntries += census.torn
         table.unreadableBytes &+= census.unreadableBytes
+    }
+
+    private static func name(ofBlocksFrom frame: Frame) -> String {
+        if frame.kind == .builtIn { return frame.function }
+        let short = FunctionName.qualified(frame.function)
+        // Swift's names of contexts in parentheses are not cut well.
+        return "malloc in " + (short.isEmpty || short.hasSuffix(".") ? frame.function : short)
     }
 
     /// How the reading of one process went.
