@@ -45,10 +45,13 @@ static bool is_waiting;              /* for the interpreter to be up */
 __thread uintptr_t memtrack_python_freeing __attribute__((tls_model("initial-exec")));
 __thread uint32_t memtrack_python_calling __attribute__((tls_model("initial-exec")));
 
+/* Of a sample one cannot say what all the objects are: then there are none. */
 static bool asked(void)
 {
     const char *value = memtrack_config_value("MEMTRACK_OBJECTS");
-    return value && value[0] == '1' && !value[1];
+    const char *sample = memtrack_config_value("MEMTRACK_SAMPLE");
+    bool sampled = sample && *sample >= '1' && *sample <= '9';
+    return value && value[0] == '1' && !value[1] && !sampled;
 }
 
 void memtrack_python_find(void)

@@ -195,8 +195,9 @@ struct MemtrackPreload: ParsableCommand {
                 throw ValidationError(
                     "--sample '\(sample)' is no size; give bytes, such as 524288, 512K or 1M")
             }
-            guard !objects else {
-                throw ValidationError("--objects needs every object: it does not go with --sample")
+            guard !objects && type == nil else {
+                throw ValidationError(
+                    "\(objects ? "--objects" : "--type") needs every object: it does not go with --sample")
             }
             sampleBytes = bytes
         }
