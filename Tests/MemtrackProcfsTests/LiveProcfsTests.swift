@@ -94,6 +94,10 @@ import Testing
         kill(sleeper, SIGKILL)
         input.fileHandleForWriting.closeFile()
         shell.waitUntilExit()
+        // A process that was killed ends when it next gets to run.
+        for _ in 0..<1_000 where procfs.isAlive(pid: sleeper, startTicks: found[child].startTicks) {
+            usleep(10_000)
+        }
         #expect(!procfs.isAlive(pid: sleeper, startTicks: found[child].startTicks))
         #expect(throws: ProcfsError.noSuchProcess(pid: pid)) { try procfs.memory(of: pid) }
     }
