@@ -8,11 +8,13 @@ import MemtrackSession
 @main
 enum Main {
     /// An error is one line, that of a command line too: what, why and what to do. Exit status 64 for usage
-    /// (sysexits.h), 1 for the rest.
+    /// (sysexits.h), 1 for the rest, but 2 from `diff`, as from diff(1): there 1 says that something was found.
     static func main() {
         ProcessSetup.run()
+        var isDiff = false
         do {
             var command = try Memtrack.parseAsRoot(rawArguments().dropFirst().map(\.description))
+            isDiff = command is DiffCommand
             try command.run()
         } catch {
             // A status alone, such as that of a diff that found something: all has been said.
@@ -22,7 +24,7 @@ enum Main {
             var text = Memtrack.message(for: error).split(separator: "\n").joined(separator: " ")
             if !text.contains(";"), !text.hasSuffix(".") { text += "; see memtrack --help" }
             OutputFile.complain("memtrack: \(Escape.text(text))\n")
-            exit(code.rawValue)
+            exit(isDiff && code == .failure ? 2 : code.rawValue)
         }
     }
 }

@@ -59,11 +59,12 @@ import Testing
         for verb in [
             ["report"], ["export", "--format", "csv"], ["diff", path], ["merge", "-o", cut, path],
         ] {
-            try Self.refused(verb + [cut], [cut, "it ends early"])
-            try Self.refused(verb + ["/etc/passwd"], ["/etc/passwd: it is no pprof profile"])
-            try Self.refused(verb + ["/no/such"], ["cannot read /no/such: No such file"])
-            try Self.refused(verb + ["/tmp"], ["cannot read /tmp: Is a directory"])
-            try Self.refused(verb + ["/dev/zero"], ["/dev/zero: larger than 256 MB"])
+            let status: Int32 = verb[0] == "diff" ? 2 : 1  // 1 would say that something grew
+            try Self.refused(verb + [cut], [cut, "it ends early"], status: status)
+            try Self.refused(verb + ["/etc/passwd"], ["/etc/passwd: it is no pprof profile"], status: status)
+            try Self.refused(verb + ["/no/such"], ["cannot read /no/such: No such file"], status: status)
+            try Self.refused(verb + ["/tmp"], ["cannot read /tmp: Is a directory"], status: status)
+            try Self.refused(verb + ["/dev/zero"], ["/dev/zero: larger than 256 MB"], status: status)
         }
         try Self.refused(["diff", path], ["give OLD and NEW"], status: 64)
         try Self.refused(["report", path, "--view", "x"], ["'x' is no view"], status: 64)
