@@ -33,7 +33,7 @@ struct PageTests {
     @Test func `The generated assets are those in Assets`() throws {
         let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
             .deletingLastPathComponent().path
-        let (status, output) = try ExportTests.run("python3", [root + "/Assets/report/embed", "--check"])
+        let (status, output) = try ExportTests.run("python3", [root + "/Sources/ReportPage/embed", "--check"])
         #expect(status == 0, "\(output)")
     }
 

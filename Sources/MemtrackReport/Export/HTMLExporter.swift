@@ -2,7 +2,7 @@
 public import MemtrackProfile
 
 /// One page with everything in it: style, script and figures. It asks for nothing, from anywhere: its content
-/// security policy admits the one style and the one script that `Assets/report/embed` put here, by their
+/// security policy admits the one style and the one script that `Sources/ReportPage/embed` put here, by their
 /// hashes.
 ///
 /// With `options.base`, it shows the difference between the two.
