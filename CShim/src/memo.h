@@ -12,8 +12,9 @@
  * share a call site and a depth, as in a recursive parser, finding the right one compares each word once.
  *
  * Both kinds are in one hash table with chains, in an arena that only grows; a full arena is replaced by an empty one
- * of twice the size up to MEMTRACK_MEMO_MOST, then emptied once in MEMTRACK_MEMO_PATIENCE misses: it is a cache. Words and their places stand in groups of
- * MEMTRACK_MEMO_GROUP, filled up at the end, so that a comparison costs five instructions a word. Owned by one thread; signal handlers never get here (they find the thread BUSY).
+ * of twice the size up to MEMTRACK_MEMO_MOST, then emptied once in MEMTRACK_MEMO_PATIENCE misses: it is a cache. Words and
+ * their places stand in groups of MEMTRACK_MEMO_GROUP, filled up at the end, so that a comparison costs five instructions a
+ * word. Owned by one thread; signal handlers never get here (they find the thread BUSY).
  */
 #ifndef MEMTRACK_MEMO_H
 #define MEMTRACK_MEMO_H

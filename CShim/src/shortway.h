@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The short way: what malloc and free do when nothing is new. The same as memtrack_allocated and memtrack_freeing
- * (hooks.h), written so that no call stands in the middle: then the compiler saves no register for it. Whatever does
+ * The short way: what malloc and free do when nothing is new. The same as memtrack_allocated_long and
+ * memtrack_freeing (hooks.h), written so that no call stands in the middle: then the compiler saves no register for it. Whatever does
  * not fit goes the long way, out of line, and nothing is left to do after that.
  *
- * What it costs is in Tests/Bench/instructions.json: about 110 instructions for malloc, of which 5 a word of the stack,
- * and 60 for free.
+ * What a pair costs is in Tests/Bench/instructions.json.
  */
 #ifndef MEMTRACK_SHORTWAY_H
 #define MEMTRACK_SHORTWAY_H

@@ -7,7 +7,7 @@ import Testing
 enum Pythons {
     static let all: [String] = {
         var found = [Command.python].compactMap { $0 }
-        let versions = Command.environment["PYENV_ROOT"].map { $0 + "/versions" } ?? "/root/.pyenv/versions"
+        let versions = (Command.environment["PYENV_ROOT"] ?? NSHomeDirectory() + "/.pyenv") + "/versions"
         for name in (try? FileManager.default.contentsOfDirectory(atPath: versions))?.sorted() ?? [] {
             let parts = name.split(separator: ".").compactMap { Int($0) }
             guard parts.count == 3, parts[0] == 3, (8...13).contains(parts[1]) else { continue }
