@@ -92,11 +92,13 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "MemtrackProfileFileTests",
-            dependencies: ["MemtrackProfileFile", "MemtrackProfile", "MemtrackRegion"],
+            dependencies: ["MemtrackProfileFile", "MemtrackProfile", "MemtrackRegion", "MemtrackObjects"],
             swiftSettings: settings),
         .testTarget(
             name: "MemtrackReportTests",
-            dependencies: ["MemtrackReport", "MemtrackProfile", "MemtrackRegion", "MemtrackSymbols"],
+            dependencies: [
+                "MemtrackReport", "MemtrackProfile", "MemtrackRegion", "MemtrackSymbols", "MemtrackObjects",
+            ],
             exclude: ["Golden"], swiftSettings: settings),
         .testTarget(
             name: "EndToEndTests", dependencies: ["MemtrackRegion"], exclude: ["Golden"],

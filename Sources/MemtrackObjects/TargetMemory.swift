@@ -30,12 +30,12 @@ extension CensusError: CustomStringConvertible {
     public var description: String {
         switch self {
         case .refused:
-            "the kernel does not let memtrack read its memory (ptrace rights: see /proc/sys/kernel/yama/ptrace_scope; "
+            "the kernel does not let memtrack read the memory (ptrace rights: see /proc/sys/kernel/yama/ptrace_scope; "
                 + "a seccomp filter or another user's process refuse as well)"
-        case .processEnded: "it ended while its objects were being read"
-        case .processReplaced: "it was replaced by another program while its objects were being read"
-        case .noLiveMap: "it keeps no map of its live blocks: counting has stopped or not begun"
-        case .unreadableMap: "the map of its live blocks cannot be read"
+        case .processEnded: "ended while objects were being read"
+        case .processReplaced: "replaced by another program while objects were being read"
+        case .noLiveMap: "there is no map of live blocks: counting has stopped or not begun"
+        case .unreadableMap: "the map of live blocks cannot be read"
         case .sampled: "--sample follows only some of the blocks"
         }
     }

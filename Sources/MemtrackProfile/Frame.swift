@@ -66,7 +66,17 @@ public enum BuiltInFrame {
     public static let truncated = Frame(function: "(callers cut off by the depth limit)", kind: .builtIn)
     /// Outermost frame of a stack where the unwinder could not go on.
     public static let incomplete = Frame(function: "(callers unknown)", kind: .builtIn)
+    /// Of object types: a block that is younger than the counts it is looked up in.
+    public static let allocatedMeanwhile = Frame(
+        function: "(allocated while memory was being read)", kind: .builtIn)
+    /// Of object types: what a fork parent had allocated, and the child still has.
+    public static let inheritedAlive = Frame(function: "(inherited from the parent process)", kind: .builtIn)
+    public static let runtimeCode = Frame(function: "(code made at run time)", kind: .builtIn)
 
     /// All of them: what files name so is no code either.
-    public static let all = [regionFull, signalHandler, inherited, noStack, truncated, incomplete]
+    public static let all = [
+        regionFull, signalHandler, inherited, noStack, truncated, incomplete, allocatedMeanwhile,
+        inheritedAlive,
+        runtimeCode,
+    ]
 }

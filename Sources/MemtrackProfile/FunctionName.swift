@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Works on demangled names of C, C++, Rust, D and Swift. The input is untrusted: any text gives a result.
+/// Works on demangled names of C, C++, Rust, D, Swift and Python. The input is untrusted: any text gives a result.
 public enum FunctionName {
     /// The qualified name alone, without return type, template arguments, parameters and compiler suffixes:
     /// `void std::vector<int>::push_back(int const&)` gives `std::vector::push_back`,
@@ -22,7 +22,9 @@ public enum FunctionName {
         while index < bytes.count {
             let byte = bytes[index]
             let opensParameters = byte == UInt8(ascii: "(")
-            let opens = opensParameters || (byte == UInt8(ascii: "<") && templates)
+            let opens =
+                opensParameters
+                || (byte == UInt8(ascii: "<") && templates && !NameScanner.isPython(bytes, index))
             let isOperator = out.ends(with: "operator") || out.ends(with: "operator<")
             if opens, !isOperator, !bytes[index...].starts(with: NameScanner.anonymous) {
                 let end = NameScanner.closing(bytes, from: index)
@@ -100,6 +102,12 @@ struct NameScanner {
         self.bytes = bytes
     }
 
+    /// The bracket begins a part of a name of Python: `<lambda>`, `main.<locals>.<listcomp>`.
+    static func isPython(_ bytes: [UInt8], _ bracket: Int) -> Bool {
+        if bracket > 0 { return bytes[bracket - 1] == UInt8(ascii: ".") }
+        return bytes.last == UInt8(ascii: ">") && bytes.dropFirst().dropLast().allSatisfy(isIdentifier)
+    }
+
     /// Index of the bracket that closes the one at `start`, or the end of the text.
     static func closing(_ bytes: [UInt8], from start: Int) -> Int {
         var depth = 0
@@ -120,9 +128,15 @@ struct NameScanner {
 
     /// - Parameter depth: of nested Rust types; bounded, because the text is untrusted.
     mutating func qualified(depth: Int) -> [UInt8] {
-        if bytes.first == UInt8(ascii: "<"), depth < 8 { takeRustType(depth: depth) }
+        if bytes.first == UInt8(ascii: "<"), depth < 8, depth > 0 || !Self.isPython(bytes, 0) {
+            takeRustType(depth: depth)
+        }
         scan: while index < bytes.count {
             switch bytes[index] {
+            case UInt8(ascii: "<") where depth == 0 && Self.isPython(bytes, index):
+                let end = min(Self.closing(bytes, from: index) + 1, bytes.count)
+                out += bytes[index..<end]
+                index = end
             case UInt8(ascii: "<"), UInt8(ascii: "["):
                 index = Self.closing(bytes, from: index) + 1
             case UInt8(ascii: "{"):

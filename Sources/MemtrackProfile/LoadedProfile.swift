@@ -37,6 +37,14 @@ public struct LoadedProfile: Sendable {
         self.producer = producer
     }
 
+    /// The same with the object types alone that a filter admits; its totals stay.
+    public func onlyTypes(_ filter: TypeFilter?) -> LoadedProfile {
+        guard let filter else { return self }
+        var result = self
+        result.summary.types?.rows.removeAll { !filter.admits($0) }
+        return result
+    }
+
     public var profile: Profile { summary.profile ?? Profile() }
 
     /// The program's own file: the first image may have been a script's interpreter, or env.

@@ -42,6 +42,7 @@ extension LoadedProfile {
             }
             summary.processes += loaded.summary.processes
         }
+        summary.types = TypeTable.merged(profiles.compactMap(\.summary.types))
         let hosts = Set(profiles.map(\.summary.host)).subtracting([""]).sorted()
         let programs = Set(profiles.map(\.summary.program)).sorted()
         summary.notes = [

@@ -11,6 +11,7 @@ public struct TypeAccumulator {
 
     private var sums: [TypeKey: Sum] = [:]
     private var table = TypeTable()
+    private var failures: [(error: CensusError, processes: [String])] = []
     /// Sites that are no frame of the stack table stand for kinds of cells.
     private static let builtInBase = FrameID.max - 8
 
@@ -31,7 +32,9 @@ public struct TypeAccumulator {
             guard let place = cells[cell] else {
                 // Ids below the first own one are of blocks that a fork parent allocated.
                 let isOwn = snapshot.identity.origin == .exec || cell >= (snapshot.cellIDs.first ?? 0)
-                return isOwn ? (Self.builtInBase, Self.newSite) : (Self.builtInBase + 1, Self.inherited)
+                return isOwn
+                    ? (Self.builtInBase, BuiltInFrame.allocatedMeanwhile)
+                    : (Self.builtInBase + 1, BuiltInFrame.inheritedAlive)
             }
             let record = snapshot.cells[place]
             let stack = record.kind == .site ? stacks.stack(ofNode: record.stack) : 0
@@ -40,10 +43,10 @@ public struct TypeAccumulator {
                 return (id, names.frame(id))
             }
             switch record.kind {
-            case .site: return (Self.builtInBase + 2, Self.runtimeCode)
+            case .site: return (Self.builtInBase + 2, BuiltInFrame.runtimeCode)
             case .overflow: return (Self.builtInBase + 3, BuiltInFrame.regionFull)
             case .reentrant: return (Self.builtInBase + 4, BuiltInFrame.signalHandler)
-            case .inherited: return (Self.builtInBase + 1, Self.inherited)
+            case .inherited: return (Self.builtInBase + 1, BuiltInFrame.inheritedAlive)
             case .noStack: return (Self.builtInBase + 5, BuiltInFrame.noStack)
             }
         }
@@ -91,25 +94,32 @@ public struct TypeAccumulator {
         table.readingSeconds += seconds
     }
 
-    public mutating func add(problem: String) {
-        if !table.problems.contains(problem) && table.problems.count < 8 { table.problems.append(problem) }
+    /// A process without types. A build has thousands that end while they are looked at: each reason is said once.
+    public mutating func add(failure: CensusError, executable: String, pid: Int32) {
+        let process = "\(Frame.baseName(executable)) (\(pid))"
+        if let place = failures.firstIndex(where: { $0.error == failure }) {
+            failures[place].processes.append(process)
+        } else {
+            failures.append((failure, [process]))
+        }
     }
+
+    private static let processesNamed = 3
 
     /// The sum of everything added so far.
     public var types: TypeTable {
         var result = table
         result.rows = sums.values.map { sum in
             var row = sum.row
-            row.sites = sum.sites.values.sorted {
-                $0.bytes != $1.bytes ? $0.bytes > $1.bytes : Frame.precedes($0.frame, $1.frame)
-            }
+            row.sites = TypeSite.ranked(Array(sum.sites.values))
             return row
         }
         result.rows = result.sorted(by: .live)
+        result.problems = failures.map { error, processes in
+            let more = processes.count - Self.processesNamed
+            let names = processes.prefix(Self.processesNamed).joined(separator: ", ")
+            return "No types for " + names + (more > 0 ? " and \(more) more" : "") + ": \(error)."
+        }
         return result
     }
-
-    private static let newSite = Frame(function: "(allocated while memory was being read)", kind: .builtIn)
-    private static let inherited = Frame(function: "(inherited from the parent process)", kind: .builtIn)
-    private static let runtimeCode = Frame(function: "(code made at run time)", kind: .builtIn)
 }

@@ -13,6 +13,11 @@ public struct TypeSite: Sendable, Hashable {
         self.count = count
         self.bytes = bytes
     }
+
+    /// Most bytes first.
+    static func ranked(_ sites: [TypeSite]) -> [TypeSite] {
+        sites.sorted { $0.bytes != $1.bytes ? $0.bytes > $1.bytes : Frame.precedes($0.frame, $1.frame) }
+    }
 }
 
 /// The live objects of one type; or, without a runtime, the blocks of one function that are no objects.
@@ -28,7 +33,7 @@ public struct TypeRow: Sendable, Hashable {
     public var ownedBytes: UInt64 = 0
     /// Objects known to the runtime's garbage collector.
     public var trackedCount = 0
-    /// Since the checkpoint before, or since the start; `bytesChange` is that of `totalBytes`.
+    /// Since `TypeTable.changeSince`; `bytesChange` is that of `totalBytes`.
     public var countChange = 0
     public var bytesChange: Int64 = 0
     /// Most bytes first.
@@ -61,7 +66,9 @@ public struct TypeTable: Sendable {
     public var readingSeconds: Double = 0
     /// Seconds from the start of the session to the reading.
     public var elapsed: Double = 0
-    /// Processes without types, and why. Plain sentences.
+    /// `elapsed` of the table that the changes of the rows are against; nil for the start, when there was nothing.
+    public var changeSince: Double?
+    /// Processes without types, and why: a plain sentence for each reason.
     public var problems: [String] = []
 
     public init() {}
@@ -72,6 +79,7 @@ public struct TypeTable: Sendable {
     /// Fills in what has changed since an earlier table. Types that have vanished get a row.
     public func compared(with earlier: TypeTable?) -> TypeTable {
         var result = self
+        result.changeSince = earlier?.elapsed
         var before: [TypeKey: TypeRow] = [:]
         for row in earlier?.rows ?? [] { before[TypeKey(row)] = row }
         for index in result.rows.indices {
@@ -130,5 +138,7 @@ public struct TypeFilter: Sendable {
 
     public var text: String { pattern.text }
 
-    public func admits(_ row: TypeRow) -> Bool { pattern.matches(row.name) }
+    public func admits(_ row: TypeRow) -> Bool { admits(name: row.name) }
+
+    func admits(name: String) -> Bool { pattern.matches(name) }
 }

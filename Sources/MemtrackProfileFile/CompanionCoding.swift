@@ -64,6 +64,7 @@ extension Companion {
         }
         markerCount = summary.markerCount
         gauges = summary.gauges.map { Gauge(name: $0.name, value: $0.value) }
+        objects = summary.types.map(CompanionObjects.init)
     }
 
     /// All but the profile.
@@ -93,6 +94,7 @@ extension Companion {
                 RegionMarker(monotonicNanoseconds: $0.monotonicNanoseconds, label: $0.label)
             }, earlier: min(max(0, markerCount), Int(Int32.max)) - min(markers.count, markerCount))
         result.gauges = gauges.map { RegionGauge(name: $0.name, value: $0.value) }
+        result.types = objects?.table
         return result
     }
 

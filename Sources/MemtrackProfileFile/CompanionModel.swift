@@ -94,6 +94,8 @@ struct Companion: Codable {
     /// All that were set; `markers` has the newest.
     var markerCount: Int
     var gauges: [Gauge]
+    /// Only where object types were asked for.
+    var objects: CompanionObjects?
 }
 
 struct CompanionCounters: Codable {

@@ -39,7 +39,11 @@ public enum FinalReport {
         }
         if let types = session.types {
             lines.blank()
-            TypeTableText(types: types, options: options.types).write(to: &lines, asOf: types.elapsed)
+            var shown = options.types
+            // Since the start, when there was nothing, all of it has been added.
+            if types.changeSince == nil { shown.showsChange = false }
+            TypeTableText(types: types, options: shown).write(
+                to: &lines, asOf: session.ending == .running ? nil : types.elapsed)
         }
         writeMarks(session, limit: options.limit, to: &lines)
         writeSeries(session, to: &lines)

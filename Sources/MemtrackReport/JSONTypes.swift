@@ -8,6 +8,12 @@ struct JSONType: Encodable {
         var count: Int
         var bytes: UInt64
 
+        init(_ site: TypeSite) {
+            frame = JSONFrame(site.frame)
+            count = site.count
+            bytes = site.bytes
+        }
+
         enum CodingKeys: CodingKey { case count, bytes }
 
         func encode(to encoder: any Encoder) throws {
@@ -44,9 +50,7 @@ struct JSONType: Encodable {
         trackedCount = row.trackedCount
         countChange = row.countChange
         bytesChange = row.bytesChange
-        sites = row.sites.prefix(limit).map {
-            Site(frame: JSONFrame($0.frame), count: $0.count, bytes: $0.bytes)
-        }
+        sites = row.sites.prefix(limit).map(Site.init)
     }
 }
 
@@ -64,6 +68,8 @@ struct JSONTypes: Encodable {
     var readingSeconds: Double
     /// Since the start of the session.
     var elapsedSeconds: Double
+    /// Since when the rows' changes are; null for the start.
+    @OrNull var changeSinceSeconds: Double?
     /// Why types are missing.
     var problems: [String]
 
@@ -78,6 +84,7 @@ struct JSONTypes: Encodable {
         unreadableBytes = table.unreadableBytes
         readingSeconds = table.readingSeconds
         elapsedSeconds = table.elapsed
+        changeSinceSeconds = table.changeSince
         problems = table.problems
     }
 }

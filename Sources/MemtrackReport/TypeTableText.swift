@@ -30,9 +30,10 @@ public struct TypeTableText {
     }
 
     /// The table alone.
-    public func render(layout: Layout) -> String {
+    /// - Parameter moment: seconds since the start at which the table was true, where that is not now.
+    public func render(layout: Layout, asOf moment: Double? = nil) -> String {
         var lines = TextLines(layout)
-        write(to: &lines)
+        write(to: &lines, asOf: moment)
         return lines.text
     }
 
@@ -49,13 +50,20 @@ public struct TypeTableText {
     private func explanation(asOf moment: Double?) -> String {
         let order =
             switch options.order {
-            case .growth: "by growth since the last checkpoint"
+            case .growth: moment == nil ? "by growth since the last checkpoint" : "by growth"
             case .count: "by count"
             case .live, .allocated, .peak: "by size"
             }
         var text = order
         if let filter = options.filter { text += ", matching " + Escape.text(filter.text) }
-        if let moment { text += ", as of +" + FigureText.duration(moment) + ", the last checkpoint" }
+        if let moment {
+            text += ", as of the last look at +" + FigureText.duration(moment)
+            if options.showsChange {
+                text +=
+                    ", change since "
+                    + (types.changeSince.map { "+" + FigureText.duration($0) } ?? "the start")
+            }
+        }
         return text
     }
 
@@ -72,7 +80,7 @@ public struct TypeTableText {
             table.rows.append(
                 Table.Row(
                     cells: cells(row),
-                    text: { Self.name(row, room: $0) },
+                    text: { Self.name(Escape.text(row.name), runtime: row.runtimeName, room: $0) },
                     detail: lines.layout.showsCallers ? { sites(row, room: $0) } : nil))
         }
         let rests = [
@@ -130,9 +138,9 @@ public struct TypeTableText {
         return sum
     }
 
-    private static func name(_ row: TypeRow, room: Int) -> [Span] {
-        let name = Escape.text(row.name)
-        guard let runtime = row.runtimeName else {
+    /// - Parameter name: escaped.
+    static func name(_ name: String, runtime: String?, room: Int) -> [Span] {
+        guard let runtime else {
             return [Span(DisplayWidth.truncateMiddle(name, to: room), .dim)]
         }
         let mark = "  " + runtime
@@ -145,9 +153,14 @@ public struct TypeTableText {
 
     /// Where the objects come from: `in handler (bot.py:42) 80 %, …`.
     private func sites(_ row: TypeRow, room: Int) -> [Span] {
-        guard row.runtime != nil, row.bytes > 0, options.sites > 0 else { return [] }
-        let texts = row.sites.prefix(options.sites).map { site in
-            FrameText.plain(site.frame) + " " + FigureText.share(Double(site.bytes), of: Double(row.bytes))
+        guard row.runtime != nil else { return [] }
+        return Self.sites(row.sites, of: Double(row.bytes), limit: options.sites, room: room)
+    }
+
+    static func sites(_ sites: [TypeSite], of whole: Double, limit: Int, room: Int) -> [Span] {
+        guard whole > 0 else { return [] }
+        let texts = sites.prefix(limit).map { site in
+            FrameText.plain(site.frame) + " " + FigureText.share(Double(site.bytes), of: whole)
         }
         for count in stride(from: texts.count, to: 0, by: -1) {
             let text = "in " + texts.prefix(count).joined(separator: ", ")

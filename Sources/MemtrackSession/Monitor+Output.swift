@@ -18,13 +18,21 @@ extension Monitor {
 
     var typeOptions: TypeTableText.Options { options.types ?? TypeTableText.Options() }
 
-    /// Types of this moment beside those of the last; keeps them.
+    /// Types of this moment beside those of the last, for the checkpoint; beside the first, for the final report.
     func compare(_ types: TypeTable?, at moment: Double) -> TypeTable? {
         guard var types else { return nil }
         types.elapsed = moment
-        let compared = types.compared(with: summary.types)
+        let compared = types.compared(with: lastTypes)
         // A look that failed, at a process that was about to end say, does not undo the one before.
-        if types.processes > 0 || summary.types == nil { summary.types = compared }
+        if types.processes > 0 {
+            summary.types = types.compared(with: firstTypes)
+            firstTypes = firstTypes ?? types
+            lastTypes = types
+        } else if summary.types == nil {
+            summary.types = compared
+        } else {
+            summary.types?.problems = types.problems
+        }
         return compared
     }
 

@@ -47,6 +47,9 @@ public final class Monitor {
 
     private var tracker: CheckpointTracker
     var summary: SessionSummary
+    /// Of the first and the last look that found any.
+    var firstTypes: TypeTable?
+    var lastTypes: TypeTable?
     private let start: Moment
     private let ownLargestRSS = Clocks.ownLargestRSS
     private var lastFigures: ProcessFigures?

@@ -70,7 +70,7 @@ extension ObjectCensus.Outcome {
             sum.add(census, of: snapshot, stacks: stacks, names: names)
             sum.note(changedBlocks: changedBlocks, seconds: seconds)
         case .failure(let error):
-            sum.add(problem: "No types for \(Frame.baseName(executable)) (\(pid)): \(error).")
+            sum.add(failure: error, executable: executable, pid: pid)
         }
         types = sum
     }

@@ -10,32 +10,31 @@ public enum ProfileSource: Sendable {
     case region(String)
     case pid(Int32)
 
+    /// - Parameter withTypes: of a process that runs, look at the objects too; saved profiles have theirs.
     public func load(
-        wrappers: WrapperMatcher, progress: @escaping ProfileBuilder.Progress = { _, _ in }
+        wrappers: WrapperMatcher, withTypes: Bool = false,
+        progress: @escaping ProfileBuilder.Progress = { _, _ in }
     ) throws -> LoadedProfile {
+        func region(_ path: String, name: String) throws -> LoadedProfile {
+            let summary = try RegionReport.summary(
+                ofRegionAt: path, wrappers: wrappers, withTypes: withTypes, progress: progress)
+            return LoadedProfile(name: name, summary: summary, producer: SavedProfile.producer)
+        }
         switch self {
         case .file(let path):
             let bytes = try InputFile.contents(of: path, limit: ProfileFile.sizeLimit)
             if bytes.starts(with: Self.regionMagic) {
-                return try Self.region(path, name: path, wrappers, progress)
+                return try region(path, name: path)
             }
             return try SavedProfile.decode(bytes, path: path, wrappers: wrappers)
         case .region(let path):
-            return try Self.region(path, name: path, wrappers, progress)
+            return try region(path, name: path)
         case .pid(let pid):
             let path = try RegionCatalog().newest(pid: pid).path
-            return try Self.region(path, name: "PID \(pid)", wrappers, progress)
+            return try region(path, name: "PID \(pid)")
         }
     }
 
     /// MEMTRACK_MAGIC of region.h as it lies in the file.
     private static let regionMagic: [UInt8] = [0] + Array("MEMTRK1".utf8)
-
-    private static func region(
-        _ path: String, name: String, _ wrappers: WrapperMatcher,
-        _ progress: @escaping ProfileBuilder.Progress
-    ) throws -> LoadedProfile {
-        let summary = try RegionReport.summary(ofRegionAt: path, wrappers: wrappers, progress: progress)
-        return LoadedProfile(name: name, summary: summary, producer: SavedProfile.producer)
-    }
 }

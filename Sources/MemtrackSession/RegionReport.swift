@@ -7,18 +7,30 @@ internal import MemtrackSymbols
 
 /// A final report from one region alone, without the launcher that could have told more.
 public enum RegionReport {
+    /// - Parameter withTypes: look at the objects of a process that runs; where that cannot be, `types` says why.
     public static func summary(
-        ofRegionAt path: String, wrappers: WrapperMatcher, progress: @escaping ProfileBuilder.Progress
+        ofRegionAt path: String, wrappers: WrapperMatcher, withTypes: Bool = false,
+        progress: @escaping ProfileBuilder.Progress
     ) throws -> SessionSummary {
         let file = try RegionFile(path: path)
         let snapshot = try file.snapshot()
         let identity = snapshot.identity
         let symbols = SymbolSource(wrappers: wrappers)
+        let liveness = Liveness()
+        let siblings = siblings(of: path)
+        func isRunningNow() -> Bool { liveness.state(of: identity, among: siblings) == .running }
+        let isRunning = isRunningNow()
+        // Before names are looked up: that may take seconds, in which the program goes on.
+        var outcome: ObjectCensus.Outcome?
+        if withTypes, isRunning {
+            outcome = ObjectCensus(symbols: symbols).take(snapshot, file: file, isRunning: isRunningNow)
+        }
         let map = PerfMaps().map(of: identity.pid)
+        var stacks = NodeStacks()
         let profile = symbols.builder.profile(
-            of: snapshot, runtimeName: { address in map?.name(at: address) }, progress: progress)
+            of: snapshot, memory: &stacks, runtimeName: { address in map?.name(at: address) },
+            progress: progress)
 
-        let isRunning = Liveness().state(of: identity, among: siblings(of: path)) == .running
         let now = Clocks.monotonicNanoseconds
         let age = now > identity.createdMonotonicNanoseconds ? now - identity.createdMonotonicNanoseconds : 0
         let start = WallTime(
@@ -42,8 +54,23 @@ public enum RegionReport {
         ]
         summary.add(markers: snapshot.markers)
         summary.gauges = snapshot.gauges
+        if withTypes {
+            var types: TypeAccumulator?
+            outcome?.add(to: &types, snapshot, stacks: stacks, names: profile.table)
+            summary.types = types?.types ?? gone(identity)
+            summary.types?.elapsed = Double(age) / 1e9
+        }
         summary.hints = symbols.notes(on: profile)
         return summary
+    }
+
+    private static func gone(_ identity: RegionIdentity) -> TypeTable {
+        var table = TypeTable()
+        table.problems = [
+            "No types for \(Frame.baseName(identity.executable)) (\(identity.pid)): it has ended, and its memory with it; "
+                + "memtrack report shows its sites."
+        ]
+        return table
     }
 
     static func siblings(of path: String) -> [RegionFileName] {

@@ -107,11 +107,22 @@ const tables = (() => {
   };
 
   function given(table) {
-    const columns = table.columns.map(([title, unit], index) => ({
-      id: String(index), title, unit, value: (row) => row[index] ?? -Infinity,
-      text: (row) => cellText(row[index], unit),
-    }));
-    return { title: table.title, rows: table.rows, columns };
+    const columns = table.columns.map(([title, unit], index) => {
+      const id = String(index);
+      if (unit === "name") {
+        return {
+          id, title, unit: "text", value: (row) => row[index][0], text: (row) => row[index].join(" "),
+          cell: (row) => [row[index][0], element("div", { class: "place", text: row[index][1] })],
+        };
+      }
+      if (unit.endsWith("-change")) {
+        return { id, title, unit: unit.slice(0, -"-change".length), value: (row) => row[index], isChange: true };
+      }
+      return {
+        id, title, unit, value: (row) => row[index] ?? -Infinity, text: (row) => cellText(row[index], unit),
+      };
+    });
+    return { title: table.title, rows: table.rows, columns, sortedBy: table.sortedBy };
   }
 
   function cellText(value, unit) {
@@ -134,8 +145,10 @@ const tables = (() => {
 
   function sorted(rows, columns) {
     const initial = isDifference ? "change" : { inuse_space: 1 }[data.types[flame.state.type].id] ? "inuse_space" : "";
+    const sortedBy = all.get(state.tab).sortedBy ?? null;
     const wanted = state.sort[state.tab] ?? (
-      state.tab === "classes" ? { id: "name", isDown: false }
+      sortedBy !== null ? { id: String(sortedBy), isDown: true }
+        : state.tab === "classes" ? { id: "name", isDown: false }
         : columns.some((column) => column.id === initial) ? { id: initial, isDown: true }
           : { id: columns[0].id, isDown: columns[0].unit !== "text" && !all.get(state.tab).columns });
     const column = columns.find((one) => one.id === wanted.id) ?? columns[0];

@@ -12,13 +12,15 @@ struct DiffCommand: ParsableCommand {
         discussion: """
             What is compared is call sites, by function, file and module name, never by address or line: code may move \
             within its file, and a function to another file or module. With several runs a side, medians are compared, \
-            and what runs of one build differ by is noise.
+            and what runs of one build differ by is noise. Where both sides were run with -o, the object types that grew \
+            come after the sites.
 
             EXAMPLES:
               memtrack diff old.pb.gz new.pb.gz
               memtrack diff old.pb.gz new.pb.gz --fail-above 5% --fail-above 100allocs
               memtrack diff a1.pb.gz a2.pb.gz a3.pb.gz --against b1.pb.gz b2.pb.gz b3.pb.gz
               memtrack diff bot.1.pb.gz bot.9.pb.gz --sort live     two checkpoints
+              memtrack diff old.pb.gz new.pb.gz --type 'Cache|dict'  objects of some types
               memtrack diff old.pb.gz new.pb.gz --markdown > comment.md
               memtrack diff old.pb.gz new.pb.gz --format html --output diff.html
 
@@ -63,6 +65,9 @@ struct DiffCommand: ParsableCommand {
 
     @Option(help: .init("Only stacks with a frame that matches.", valueName: "regex"))
     var focus: String?
+
+    @Option(help: .init("Only object types whose name matches.", valueName: "regex"))
+    var type: String?
 
     @Option(help: .init("Take functions that match for allocation wrappers too.", valueName: "regex"))
     var allocFn: [String] = []
@@ -133,7 +138,8 @@ struct DiffCommand: ParsableCommand {
     }
 
     func run() throws {
-        let options = try options()
+        var options = try options()
+        options.typeFilter = try type.map { try TypeFilter($0) }
         let selection = ProfileSelection(
             filter: try filter.map { try TextPattern($0, option: "--filter") },
             exclude: try exclude.map { try TextPattern($0, option: "--exclude") },
@@ -150,21 +156,24 @@ struct DiffCommand: ParsableCommand {
         let old = try load(against.isEmpty ? Array(files.prefix(1)) : files)
         let new = try load(against.isEmpty ? Array(files.suffix(1)) : against)
         let diff = ProfileDiff(old: old, new: new, by: DiffUnit(rawValue: by) ?? .site)
+        let types = TypeDiffResult { () throws(TypeDiff.Absence) in
+            try TypeDiff(old: old, new: new, filter: options.typeFilter)
+        }
         let screen = Screen.standardOutput(environment: Variables.current)
         let title = DiffTitle(old, new)
         let bytes: [UInt8]
         switch format ?? (json ? .json : (markdown ? .markdown : .text)) {
-        case .json: bytes = try DiffJSON.render(diff, old: old, new: new, options: options)
-        case .markdown: bytes = Array(DiffMarkdown.render(diff, title, options: options).utf8)
+        case .json: bytes = try DiffJSON.render(diff, types: types, old: old, new: new, options: options)
+        case .markdown: bytes = Array(DiffMarkdown.render(diff, types: types, title, options: options).utf8)
         case .html:
             var export = ExportOptions()
             export.sampleType = options.figure ?? .preferred
-            export.base = old[0]
-            bytes = try HTMLExporter().export(new[0], options: export)
+            export.base = old[0].onlyTypes(options.typeFilter)
+            bytes = try HTMLExporter().export(new[0].onlyTypes(options.typeFilter), options: export)
         case .text:
             // A file is no terminal: neither its width nor its colours.
             let layout = output == nil ? screen.layout : .file
-            bytes = Array(DiffText.render(diff, title, layout: layout, options: options).utf8)
+            bytes = Array(DiffText.render(diff, types: types, title, layout: layout, options: options).utf8)
         }
         if let output {
             try OutputFile.replace(output, with: bytes)

@@ -15,9 +15,13 @@ struct ExportCommand: ParsableCommand {
               memtrack export bot.pb.gz --format html --output bot.html
               memtrack export bot.pb.gz --format folded --sample-type peak_space | flamegraph.pl > bot.svg
               memtrack export --pid 4711 --format json | jq .totals
+              memtrack export --pid 4711 --objects --format csv-types
             """)
 
     @OptionGroup var source: SourceOptions
+
+    @Flag(help: "Of a process that runs, look at its objects by type, too.")
+    var objects = false
 
     @Option(name: .shortAndLong, help: .init("One of: \(Self.known).", valueName: "format"))
     var format: String
@@ -32,7 +36,8 @@ struct ExportCommand: ParsableCommand {
     var sampleType: String = SampleType.preferred.rawValue
 
     @Option(
-        help: .init("For jsonl: a label of every row; may be given again.", valueName: "name=value"))
+        help: .init(
+            "For jsonl and jsonl-types: a label of every row; may be given again.", valueName: "name=value"))
     var label: [String] = []
 
     private static func exporter(_ format: ExportFormat) -> any ProfileExporter {
@@ -44,7 +49,9 @@ struct ExportCommand: ParsableCommand {
         case .speedscope: SpeedscopeExporter()
         case .massif: MassifExporter()
         case .dhat: DHATExporter()
+        case .csvTypes: TypesCSVExporter()
         case .jsonl: JSONLinesExporter()
+        case .jsonlTypes: TypesJSONLinesExporter()
         case .html: HTMLExporter()
         }
     }
@@ -61,6 +68,8 @@ struct ExportCommand: ParsableCommand {
         return ExportLabel(name: String(parts[0]), value: String(parts[1]))
     }
 
+    func validate() throws { try source.validate(objects: objects) }
+
     func run() throws {
         guard let format = ExportFormat(rawValue: self.format) else {
             throw ValidationError("'\(self.format)' is no format; give one of: \(Self.known)")
@@ -75,7 +84,7 @@ struct ExportCommand: ParsableCommand {
         }
         options.labels = try label.map(Self.label)
         let screen = Screen.standardOutput(environment: Variables.current)
-        let profile = try source.load(showsProgress: screen.isTerminal)
+        let profile = try source.load(showsProgress: screen.isTerminal, withTypes: objects)
         let bytes = try Self.exporter(format).export(profile, options: options)
         if let output {
             try OutputFile.replace(output, with: bytes)

@@ -7,40 +7,34 @@ import MemtrackSession
 struct ObjectsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "objects",
-        abstract: "Print what the live memory of a running process is: its objects by type.",
+        abstract: "Print what live memory is: objects by type, of a running process or a saved profile.",
         discussion: """
             For CPython (3.8 to 3.13), C++ classes with virtual functions and Swift classes; other blocks stand under \
             the function that allocated them. The process runs under memtrack-preload or with the library in LD_PRELOAD, \
             and goes on while it is read. Needs the right to trace it: run as its parent, as root, or with \
-            kernel.yama.ptrace_scope = 0.
+            kernel.yama.ptrace_scope = 0. A profile of a run with --objects has the types of the last look.
 
             EXAMPLES:
               memtrack objects --pid 4711
               memtrack objects --pid 4711 --type 'Cache|dict' -l 20
               memtrack objects --pid 4711 --json
+              memtrack objects bot.pb.gz --sort growth
             """)
 
-    @Option(
-        name: .shortAndLong, parsing: .unconditional,
-        help: .init("The process; memtrack list shows which there are.", valueName: "pid"))
-    var pid: Int32?
-
-    @Option(help: .init("A region file of a process that runs.", valueName: "file"))
-    var region: String?
+    @OptionGroup var source: SourceOptions
 
     @Option(help: .init("Show only types whose name matches.", valueName: "regex"))
     var type: String?
 
-    @Option(help: .init("Order of the types: live (size) or count.", valueName: "order"))
+    @Option(
+        help: .init(
+            "Order of the types: live (size) or count; of a saved profile also growth.", valueName: "order"))
     var sort: String = "live"
 
     @Option(
         name: [.customShort("l"), .long], parsing: .unconditional,
         help: .init("Rows of the table.", valueName: "n"))
     var objectLimit: Int = 20
-
-    @Option(help: .init("Take functions that match for allocation wrappers too.", valueName: "regex"))
-    var allocFn: [String] = []
 
     @Flag(help: "Print JSON: all types with all their sites.")
     var json = false
@@ -49,40 +43,41 @@ struct ObjectsCommand: ParsableCommand {
     var csv = false
 
     func validate() throws {
-        guard (pid == nil) != (region == nil) else {
-            throw ValidationError("give either --pid N or --region FILE; memtrack list shows what there is")
-        }
-        if let pid, pid <= 0 { throw ValidationError("\(pid) is no PID; memtrack list shows what there is") }
         guard objectLimit >= 0 else {
             throw ValidationError("--object-limit \(objectLimit) is no number of rows; give 0 or more")
         }
         guard !(json && csv) else { throw ValidationError("give either --json or --csv") }
-        guard sort == "live" || sort == "count" else {
-            throw ValidationError("'\(sort)' is no order; give live or count")
+        guard let order, order != .growth || source.file != nil else {
+            throw ValidationError(
+                "'\(sort)' is no order here; give live or count, or growth for a saved profile")
         }
+    }
+
+    private var order: SiteOrder? {
+        let order = SiteOrder(rawValue: sort)
+        return order == .live || order == .count || order == .growth ? order : nil
     }
 
     func run() throws {
         let filter = try type.map { try TypeFilter($0) }
-        let wrappers = WrapperMatcher(
-            userPatterns: try allocFn.map { try TextPattern($0, option: "--alloc-fn") })
-        let path: String
-        if let region { path = region } else { path = try RegionCatalog().newest(pid: pid ?? 0).path }
         let screen = Screen.standardOutput(environment: Variables.current)
-        let progress = ProgressLine(isTerminal: screen.isTerminal && !json && !csv)
-        let table = try ObjectsReport.types(ofRegionAt: path, wrappers: wrappers, progress: progress.update)
+        let loaded = try source.load(
+            showsProgress: screen.isTerminal && !json && !csv, withTypes: source.file == nil)
+        guard let table = loaded.summary.types else { throw ReportError.noTypes(loaded.name) }
         // A table without a single process in it is no answer.
         if table.processes == 0, let problem = table.problems.first { throw ObjectsFailure(text: problem) }
         var options = TypeTableText.Options(
-            limit: min(objectLimit, 100_000), order: sort == "count" ? .count : .live, filter: filter)
+            limit: min(objectLimit, 100_000), order: order ?? .live, filter: filter)
         options.sites = filter == nil ? 2 : 5
-        options.showsChange = false
+        options.showsChange = table.changeSince != nil
         if json {
             try screen.write(try ReportJSON.types(table))
         } else if csv {
-            try screen.write(TypesCSV.render(table.sorted(by: options.order)))
+            try screen.write(TypesCSVExporter.text(table.sorted(by: options.order)))
         } else {
-            try screen.write(TypeTableText(types: table, options: options).render(layout: screen.layout))
+            try screen.write(
+                TypeTableText(types: table, options: options).render(
+                    layout: screen.layout, asOf: source.file == nil ? nil : table.elapsed))
         }
     }
 }

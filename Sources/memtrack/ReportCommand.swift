@@ -18,6 +18,8 @@ struct ReportCommand: ParsableCommand {
               memtrack report bot.pb.gz --view tree --peak       what made it large, from main down
               memtrack report bot.pb.gz --view callers --filter parse --min-share 2
               memtrack report --pid 4711 --output now.pb.gz      save a profile of a running program
+              memtrack report --pid 4711 --objects --output now.pb.gz     ... with its object types
+              memtrack report bot.pb.gz --type 'Cache|dict'      some object types, with more of their sites
               memtrack report bot.pb.gz --view sites --csv       for a spreadsheet
             """)
 
@@ -45,6 +47,12 @@ struct ReportCommand: ParsableCommand {
 
     @Option(help: .init("Only sites whose function, file or module matches.", valueName: "regex"))
     var filter: String?
+
+    @Flag(help: "Of a process that runs, look at its objects by type, too.")
+    var objects = false
+
+    @Option(help: .init("Show only object types whose name matches.", valueName: "regex"))
+    var type: String?
 
     @Option(help: .init("No sites whose function, file or module matches.", valueName: "regex"))
     var exclude: String?
@@ -91,6 +99,16 @@ struct ReportCommand: ParsableCommand {
         guard [json, csv, output != nil].filter({ $0 }).count <= 1 else {
             throw ValidationError("--json, --csv and --output contradict each other; give one of them")
         }
+        try source.validate(objects: objects)
+        if type != nil {
+            let isOfSites =
+                view != nil || csv || peak || temporary || noCollapse || exclude != nil || focus != nil
+            guard !isOfSites else {
+                throw ValidationError(
+                    "--type is for the report as a whole; memtrack objects FILE has the types alone, also as CSV"
+                )
+            }
+        }
         _ = try figure()
     }
 
@@ -118,7 +136,7 @@ struct ReportCommand: ParsableCommand {
     func run() throws {
         let selection = try selection()
         let screen = Screen.standardOutput(environment: Variables.current)
-        var loaded = try source.load(showsProgress: screen.isTerminal && !json && !csv)
+        var loaded = try source.load(showsProgress: screen.isTerminal && !json && !csv, withTypes: objects)
         if let output {
             loaded.summary.profile = selection.apply(to: loaded.profile)
             return try SavedProfile.write(loaded, to: output)
@@ -151,6 +169,9 @@ struct ReportCommand: ParsableCommand {
         if json { return try screen.write(try ReportJSON.report(loaded.summary)) }
         var options = FinalReport.Options(
             limit: min(objectLimit ?? 10, 100_000), filter: try filter.map { try SiteFilter($0) })
+        options.types.limit = options.limit
+        options.types.filter = try type.map { try TypeFilter($0) }
+        if type != nil { options.types.sites = 5 }
         options.jsonHint = "--json prints every site with all its stacks; --view tree shows who calls whom."
         try screen.write(FinalReport.render(loaded.summary, layout: screen.layout, options: options))
     }

@@ -38,8 +38,15 @@ struct SourceOptions: ParsableArguments {
     }
 
     /// Reads the profile; on a terminal, shows how far it is with naming functions.
-    func load(showsProgress: Bool) throws -> LoadedProfile {
+    func load(showsProgress: Bool, withTypes: Bool = false) throws -> LoadedProfile {
         let progress = ProgressLine(isTerminal: showsProgress)
-        return try source.load(wrappers: try wrappers(), progress: progress.update)
+        return try source.load(wrappers: try wrappers(), withTypes: withTypes, progress: progress.update)
+    }
+
+    /// A file has the types that were looked at when it was saved.
+    func validate(objects: Bool) throws {
+        guard !objects || file == nil else {
+            throw ValidationError("--objects looks at a process that runs; give --pid N instead of a file")
+        }
     }
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import MemtrackObjects
 import MemtrackProfile
 import MemtrackRegion
 
@@ -14,6 +15,39 @@ enum Fixture {
         result.peakBlocks = Int64(5 * scale)
         result.peakBytes = Int64(5_500 * scale)
         return result
+    }
+
+    static var types: TypeTable {
+        var row = TypeRow(runtime: .python, name: "dict")
+        row.count = 7
+        row.bytes = 448
+        row.ownedBlocks = 6
+        row.ownedBytes = 1_000
+        row.trackedCount = 5
+        row.countChange = -2
+        row.bytesChange = -300
+        row.sites = [
+            TypeSite(
+                frame: Frame(function: "load", file: "/src/a.py", line: 3, module: "/src/a.py"), count: 4,
+                bytes: 256),
+            TypeSite(frame: BuiltInFrame.allocatedMeanwhile, count: 3, bytes: 192),
+        ]
+        var untyped = TypeRow(runtime: nil, name: "malloc in load")
+        untyped.count = 2
+        untyped.bytes = 20
+        var table = TypeTable()
+        table.rows = [row, untyped]
+        table.processes = 2
+        table.blocks = 15
+        table.bytes = 1_468
+        table.changedBlocks = 3
+        table.tornEntries = 1
+        table.unreadableBytes = 4_096
+        table.readingSeconds = 0.5
+        table.elapsed = 60
+        table.changeSince = 30
+        table.problems = ["No types for ls (3): ended while objects were being read."]
+        return table
     }
 
     static var loaded: LoadedProfile {
@@ -66,6 +100,7 @@ enum Fixture {
         ]
         summary.add(markers: [RegionMarker(monotonicNanoseconds: 7, label: "ready")], earlier: 2)
         summary.gauges = [RegionGauge(name: "cache", value: .infinity)]
+        summary.types = types
         return LoadedProfile(name: "prog.pb.gz", summary: summary, producer: "memtrack test")
     }
 }

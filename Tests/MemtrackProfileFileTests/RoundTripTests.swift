@@ -62,6 +62,46 @@ import Testing
         #expect(read.processes.first?.origin == .fork)
         #expect(read.markers == written.markers && read.markerCount == 3)
         #expect(read.gauges == written.gauges)
+        let (types, own) = (try #require(read.types), try #require(written.types))
+        #expect(types.rows == own.rows)
+        for (name, value) in Self.figures(own) { #expect(Self.figures(types)[name] == value, "\(name)") }
+    }
+
+    /// A figure that is added to the table must be added to the file.
+    private static func figures(_ table: TypeTable) -> [String: String] {
+        Dictionary(
+            uniqueKeysWithValues: Mirror(reflecting: table).children.map { ($0.label ?? "", "\($0.value)") })
+    }
+
+    /// Figures of a file may be anything; text of it is never taken for ours.
+    @Test func typesOfAHostileFile() throws {
+        let encoded = try ProfileFile.encode(Fixture.loaded)
+        var text = String(decoding: encoded.companion, as: UTF8.self)
+        for (from, to) in [
+            ("\"count\" : 7", "\"count\" : -9223372036854775808"),
+            ("\"count\" : 2", "\"count\" : 9223372036854775807"),
+            ("\"trackedCount\" : 5", "\"trackedCount\" : 9223372036854775807"),
+            ("\"bytes\" : 448", "\"bytes\" : 18446744073709551615"),
+            ("\"bytesChange\" : -300", "\"bytesChange\" : -9223372036854775808"),
+            ("\"blocks\" : 15", "\"blocks\" : -9223372036854775808"),
+            ("(allocated while memory was being read)", "(\\u001b[2J)"),
+            ("\"runtime\" : \"Python\"", "\"runtime\" : \"Swift\""),
+        ] {
+            #expect(text.contains(from))
+            text = text.replacing(from, with: to)
+        }
+        let read = try ProfileFile.decode(
+            name: "x", profile: encoded.profile, companion: Array(text.utf8), wrappers: WrapperMatcher())
+        let types = try #require(read.summary.types)
+        #expect(types.objects >= 0 && types.trackedObjects >= 0 && types.blocks >= 0)
+        #expect(types.rows.count == 2 && types.rows.allSatisfy { $0.count >= 0 })
+        #expect(types.rows.flatMap(\.sites).allSatisfy { $0.frame.kind == .function })
+        _ = LoadedProfile.merged([read, read], name: "m")
+        _ = try TypeDiff(old: [read], new: [read, read])
+        text = text.replacing("\"runtime\" : \"Swift\"", with: "\"runtime\" : \"Cobol\"")
+        let later = try ProfileFile.decode(
+            name: "x", profile: encoded.profile, companion: Array(text.utf8), wrappers: WrapperMatcher())
+        #expect(later.summary.types?.rows.map(\.name) == ["malloc in load"])
     }
 
     @Test func aFunctionThatWasAWrapperIsOneWhenRead() throws {

@@ -164,6 +164,7 @@ private let realStacks: [(stack: [String], site: String)] = [
         ("core.memory.GC.malloc", "core.memory.GC.malloc"),
         ("std::function<void ()>::operator()() const", "std::function::operator()"),
         ("clone(int) [clone .part.0]", "clone"), ("x->y", "x->y"),
+        ("main.<locals>.<listcomp>", "main.<locals>.<listcomp>"), ("<module>", "<module>"),
     ]) func qualified(name: String, expected: String) {
         #expect(FunctionName.qualified(name) == expected)
     }
@@ -205,5 +206,6 @@ private let realStacks: [(stack: [String], site: String)] = [
         #expect(FunctionName.unqualified("closure #1 () -> () in Foo.run()", parts: 1) == nil)
         #expect(FunctionName.abridged("A::operator()(int)", templates: true) == "A::operator()(…)")
         #expect(FunctionName.abridged("f()", templates: true) == "f()")
+        #expect(FunctionName.abridged("f.<locals>.g", templates: true) == "f.<locals>.g")
     }
 }

@@ -57,7 +57,7 @@ import Testing
         try check(FinalReport.render(session, layout: Layout(width: 80)), "final-80-no-objects")
     }
 
-    private func check(_ text: String, _ name: String) throws {
+    func check(_ text: String, _ name: String) throws {
         let file = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
             .appendingPathComponent("Golden/\(name).txt")
         if ProcessInfo.processInfo.environment["MEMTRACK_UPDATE_GOLDEN"] == "1" {

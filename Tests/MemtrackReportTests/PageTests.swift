@@ -33,7 +33,8 @@ struct PageTests {
     @Test func `The generated assets are those in Assets`() throws {
         let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
             .deletingLastPathComponent().path
-        let (status, output) = try ExportTests.run("python3", [root + "/Sources/ReportPage/embed", "--check"])
+        let (status, output) = try ExportTests.run(
+            "python3", [root + "/Sources/ReportPage/embed", "--check"])
         #expect(status == 0, "\(output)")
     }
 
@@ -89,6 +90,29 @@ struct PageTests {
         let data = try Self.data(page)
         let functions = try #require(data["functions"] as? [String: Any])
         #expect((functions["name"] as? [String])?.contains(Escape.text(attack)) == true)
+    }
+
+    @Test func `Object types are a table, and two profiles' are beside each other`() throws {
+        func table(_ page: String) throws -> [String: Any]? {
+            let tables = try #require(try Self.data(page)["tables"] as? [[String: Any]])
+            return tables.first { $0["id"] as? String == "types" }
+        }
+        let (old, new) = (
+            try Fixture.typed(step: 0).summary, try Fixture.typed(step: 1, hostile: true).summary
+        )
+        let one = try #require(try table(try Self.page(new)))
+        #expect((one["rows"] as? [[Any]])?.count == new.types?.rows.count)
+        let page = try Self.page(new, base: old)
+        #expect(!page.contains("\u{202e}") && page.components(separatedBy: "</script").count == 3)
+        let two = try #require(try table(page))
+        let rows = try #require(two["rows"] as? [[Any]])
+        let session = try #require(rows.first { ($0.last as? [String])?.first == "Session  Python" })
+        #expect(session[2] as? Int == 20_000 * 96)
+        #expect((session.last as? [String])?.last == "main.<locals>.<listcomp> (bot.py:12) 100.0 %")
+        #expect(two["sortedBy"] as? Int == 2)
+        var bare = old
+        bare.types = nil
+        #expect(try table(try Self.page(new, base: bare)) == nil)
     }
 
     @Test func `The page names no other place`() throws {

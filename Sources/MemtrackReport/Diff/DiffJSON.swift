@@ -6,7 +6,8 @@ internal import MemtrackRegion
 /// A diff for programs: all rows, in the order of the text.
 public enum DiffJSON {
     public static func render(
-        _ diff: ProfileDiff, old: [LoadedProfile], new: [LoadedProfile], options: DiffOptions
+        _ diff: ProfileDiff, types: TypeDiffResult, old: [LoadedProfile], new: [LoadedProfile],
+        options: DiffOptions
     ) throws(ReportError) -> [UInt8] {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
@@ -16,7 +17,8 @@ public enum DiffJSON {
                 totals: changes(diff.totals),
                 rows: diff.ranked(by: options.figure).map(Row.init),
                 limits: options.limits.map(\.text),
-                offenders: diff.offenders(options.limits, chosen: options.figure).map(Offender.init))
+                offenders: diff.offenders(options.limits, chosen: options.figure).map(Offender.init),
+                objects: (try? types.get()).map(Objects.init))
             return Array(try encoder.encode(document)) + [UInt8(ascii: "\n")]
         } catch {
             throw .encoding(reason: "\(error)")
@@ -32,6 +34,40 @@ public enum DiffJSON {
         var rows: [Row]
         var limits: [String]
         var offenders: [Offender]
+        /// null where a side has no types.
+        @OrNull var objects: Objects?
+    }
+
+    private struct Objects: Encodable {
+        struct Row: Encodable {
+            @OrNull var runtime: String?
+            /// Empty for all that is no object.
+            var name: String
+            var kind: String
+            var count: Change
+            /// With owned memory.
+            var bytes: Change
+            var sites: [JSONType.Site]
+        }
+
+        var oldElapsedSeconds: Double
+        var newElapsedSeconds: Double
+        var count: Change
+        var bytes: Change
+        var types: [Row]
+
+        init(_ diff: TypeDiff) {
+            oldElapsedSeconds = diff.oldElapsed
+            newElapsedSeconds = diff.newElapsed
+            count = Change(diff.count)
+            bytes = Change(diff.bytes)
+            types = diff.rows.map { row in
+                Row(
+                    runtime: row.runtimeName, name: row.name, kind: row.kind.text,
+                    count: Change(row.count), bytes: Change(row.bytes),
+                    sites: row.sites.map(JSONType.Site.init))
+            }
+        }
     }
 
     private struct Source: Encodable {
@@ -92,11 +128,7 @@ public enum DiffJSON {
             case .module(let path): module = path
             case .sizeClass(let sizeClass): minimumBytes = SizeClass.range(sizeClass).lowerBound
             }
-            switch row.kind {
-            case .both: kind = "both"
-            case .new: kind = "new"
-            case .gone: kind = "gone"
-            }
+            kind = row.kind.text
             moved = row.isMoved
             inlined = row.inlined
             figures = changes(row.changes)
@@ -120,5 +152,15 @@ public enum DiffJSON {
 
     private static func changes(_ all: [SampleType: DiffChange]) -> [String: Change] {
         Dictionary(uniqueKeysWithValues: all.map { ($0.key.rawValue, Change($0.value)) })
+    }
+}
+
+extension DiffRow.Kind {
+    fileprivate var text: String {
+        switch self {
+        case .both: "both"
+        case .new: "new"
+        case .gone: "gone"
+        }
     }
 }

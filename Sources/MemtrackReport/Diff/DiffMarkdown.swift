@@ -4,7 +4,19 @@ internal import MemtrackRegion
 
 /// A diff for a comment on a pull request.
 public enum DiffMarkdown {
-    public static func render(_ diff: ProfileDiff, _ title: DiffTitle, options: DiffOptions) -> String {
+    public static func render(
+        _ diff: ProfileDiff, types: TypeDiffResult, _ title: DiffTitle, options: DiffOptions
+    ) -> String {
+        switch types {
+        case .success(let types):
+            sites(diff, title, options) + TypeDiffText.markdown(types, options, code: code)
+        case .failure(.profile(let name)):
+            sites(diff, title, options) + "\n" + cell(TypeDiffText.absence(of: name)) + "\n"
+        case .failure(.bothSides): sites(diff, title, options)
+        }
+    }
+
+    private static func sites(_ diff: ProfileDiff, _ title: DiffTitle, _ options: DiffOptions) -> String {
         let all = diff.ranked(by: options.figure)
         let changed = all.filter { diff.weight($0, options.figure) != 0 }
         let offenders = diff.offenders(options.limits, chosen: options.figure)

@@ -8,6 +8,8 @@ public struct DiffOptions: Sendable {
     public var figure: SampleType?
     public var limit = 20
     public var limits: [DiffLimit] = []
+    /// Object types that are shown; nil for all.
+    public var typeFilter: TypeFilter?
 
     public init() {}
 
@@ -46,7 +48,7 @@ public struct DiffTitle: Sendable {
 /// A diff for people.
 public enum DiffText {
     public static func render(
-        _ diff: ProfileDiff, _ title: DiffTitle, layout: Layout, options: DiffOptions
+        _ diff: ProfileDiff, types: TypeDiffResult, _ title: DiffTitle, layout: Layout, options: DiffOptions
     ) -> String {
         var lines = TextLines(layout)
         lines.rule("memtrack diff")
@@ -63,6 +65,7 @@ public enum DiffText {
         lines.section(diff.unit.title, order + ", growth first")
         write(shown(changed, diff, options), of: diff, type, to: &lines)
         writeRest(all, changed, options, to: &lines)
+        TypeDiffText.write(types, options, to: &lines)
         writeOffenders(diff, options, to: &lines)
         return lines.text
     }

@@ -10,28 +10,14 @@ public struct JSONLinesExporter: ProfileExporter {
     public init() {}
 
     public func export(_ profile: LoadedProfile, options: ExportOptions) throws(ReportError) -> [UInt8] {
-        let summary = profile.summary
         let buildIDs = Dictionary(
             profile.profile.modules.map { ($0.path, $0.buildIDText) }, uniquingKeysWith: { first, _ in first }
         )
-        let moment = WallTime(
-            unixSeconds: summary.start.unixSeconds + summary.duration,
-            utcOffsetSeconds: summary.start.utcOffsetSeconds)
+        let moment = profile.summary.duration
         var json = JSONWriter()
         for site in profile.profile.sites {
             json.object { json in
-                json.field("time", ReportJSON.timestamp(moment))
-                json.field("host", summary.host)
-                json.field("program", summary.program)
-                json.field("pid", summary.pid)
-                json.field("buildId", profile.buildID)
-                json.field("checkpoint", summary.series.checkpoints.last?.number ?? 0)
-                json.key("elapsedSeconds")
-                json.value(summary.duration)
-                json.key("labels")
-                json.object { json in
-                    for label in options.labels { json.field(label.name, label.value) }
-                }
+                Self.origin(of: profile, at: moment, options, to: &json)
                 json.field("function", site.frame.function)
                 json.field("functionKey", FunctionName.qualified(site.frame.function))
                 json.field("file", site.frame.file ?? "")
@@ -43,6 +29,28 @@ public struct JSONLinesExporter: ProfileExporter {
             json.lineFeed()
         }
         return json.bytes
+    }
+
+    /// Which profile a row is of, and of which moment, in seconds since the start.
+    static func origin(
+        of profile: LoadedProfile, at elapsed: Double, _ options: ExportOptions, to json: inout JSONWriter
+    ) {
+        let summary = profile.summary
+        let moment = WallTime(
+            unixSeconds: summary.start.unixSeconds + elapsed, utcOffsetSeconds: summary.start.utcOffsetSeconds
+        )
+        json.field("time", ReportJSON.timestamp(moment))
+        json.field("host", summary.host)
+        json.field("program", summary.program)
+        json.field("pid", summary.pid)
+        json.field("buildId", profile.buildID)
+        json.field("checkpoint", summary.series.checkpoints.last?.number ?? 0)
+        json.key("elapsedSeconds")
+        json.value(elapsed)
+        json.key("labels")
+        json.object { json in
+            for label in options.labels { json.field(label.name, label.value) }
+        }
     }
 
     private static func counters(_ counters: Counters, to json: inout JSONWriter) {

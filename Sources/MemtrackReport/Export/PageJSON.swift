@@ -35,7 +35,7 @@ struct PageJSON {
             json.key("notes")
             json.array(of: PageFacts.notes(profile)) { $0.value($1) }
             json.key("tables")
-            json.array(of: PageTable.all(profile)) { json, table in table.write(to: &json) }
+            json.array(of: PageTable.all(profile, base: base)) { json, table in table.write(to: &json) }
         }
         return json.bytes
     }

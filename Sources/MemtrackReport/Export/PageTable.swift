@@ -6,7 +6,11 @@ internal import MemtrackRegion
 struct PageTable {
     enum Unit: String {
         case text
+        /// Text with a line of text below it.
+        case name
         case bytes
+        case bytesChange = "bytes-change"
+        case countChange = "count-change"
         case count
         case seconds
         case number
@@ -14,19 +18,23 @@ struct PageTable {
 
     enum Cell {
         case text(String)
+        case name(String, below: String)
         case number(Double?)
     }
 
     var id: String
     var title: String
     var columns: [(title: String, unit: Unit)]
+    /// Place of the column that rows are sorted by at first, largest first; nil for the first column, smallest first.
+    var sortedBy: Int?
     var rows: [[Cell]]
 
     /// Those that have something to say.
-    static func all(_ profile: LoadedProfile) -> [PageTable] {
-        [processes(profile.summary), checkpoints(profile.summary), gauges(profile.summary)].filter {
-            !$0.rows.isEmpty
-        }
+    static func all(_ profile: LoadedProfile, base: LoadedProfile?) -> [PageTable] {
+        [
+            types(profile, base: base), processes(profile.summary), checkpoints(profile.summary),
+            gauges(profile.summary),
+        ].filter { !$0.rows.isEmpty }
     }
 
     func write(to json: inout JSONWriter) {
@@ -37,11 +45,14 @@ struct PageTable {
             json.array(of: columns) { json, column in
                 json.array(of: [column.title, column.unit.rawValue]) { $0.value($1) }
             }
+            json.key("sortedBy")
+            if let sortedBy { json.value(sortedBy) } else { json.null() }
             json.key("rows")
             json.array(of: rows) { json, row in
                 json.array(of: row) { json, cell in
                     switch cell {
                     case .text(let text): json.value(text)
+                    case .name(let name, let below): json.array(of: [name, below]) { $0.value($1) }
                     case .number(let number): json.value(number)
                     }
                 }

@@ -16,8 +16,12 @@ public enum ExportFormat: String, Sendable, CaseIterable {
     case json
     /// One row a site.
     case csv
+    /// One row an object type.
+    case csvTypes = "csv-types"
     /// JSON lines for databases: one row a site and checkpoint.
     case jsonl
+    /// The same, one row an object type.
+    case jsonlTypes = "jsonl-types"
     /// One self-contained page.
     case html
 }

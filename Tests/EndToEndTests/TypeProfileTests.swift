@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+import Foundation
+import Testing
+
+/// Object types in saved profiles: what a run with -o keeps, and what a user makes of it later.
+@Suite struct TypeProfileTests {
+    private static let bot = """
+        import sys, time
+        class Entry:
+            def __init__(self, i):
+                self.key = i
+        cache = {}
+        def remember(n):
+            for i in range(n):
+                cache[len(cache)] = Entry(i)
+        remember(500)
+        for _ in range(14):
+            remember(int(sys.argv[1]))
+            time.sleep(0.1)
+        """
+
+    private static func profiles() throws -> (ProfiledProgram, String, String) {
+        let programs = try ProfiledProgram()
+        let script = programs.directory.file("bot.py")
+        try bot.write(toFile: script, atomically: true, encoding: .utf8)
+        let python = try #require(Command.python)
+        func run(_ leak: Int) throws -> String {
+            try programs.profile([python, script, "\(leak)"], as: "leak\(leak)", ["-o", "-i", "0.4"])
+        }
+        return (programs, try run(0), try run(1000))
+    }
+
+    @Test func typesThatGrew() throws {
+        let (programs, old, new) = try Self.profiles()
+        let text = try programs.memtrack(["diff", old, new])
+        let table = try #require(text.components(separatedBy: "Object types").last)
+        let first = table.split(separator: "\n").dropFirst(2).first
+        #expect(first?.contains("Entry  Python") ?? false, "\(text)")
+        let one = try programs.memtrack(["diff", old, new, "--type", "^Entry$", "--markdown"])
+        #expect(one.contains("| `Entry` Python |") && !one.contains("`dict` Python"))
+        #expect(try programs.memtrack(["diff", old, new, "--format", "html"]).contains("Entry  Python"))
+
+        // The final report is about the growth since the first look, not since the last.
+        let grown = try programs.memtrack(["objects", new, "--sort", "growth", "-l", "1"])
+        #expect(grown.contains("Entry  Python") && grown.contains("change since +0."), "\(grown)")
+        let csv = try programs.memtrack(["objects", new, "--csv"])
+        #expect(csv == (try programs.memtrack(["export", new, "--format", "csv-types"])))
+        let rows = csv.split(separator: "\n").map {
+            $0.split(separator: ",", omittingEmptySubsequences: false)
+        }
+        let entry = try #require(rows.first { $0.starts(with: ["Python", "Entry"]) })
+        let (count, change) = (try #require(Int(entry[2])), try #require(Int(entry[7])))
+        #expect(count > 1_500 && count % 500 == 0 && change > 0 && change < count, "\(entry)")
+
+        let merged = programs.directory.file("both.pb.gz")
+        _ = try programs.memtrack(["merge", old, new, "-o", merged])
+        let both = try programs.memtrack(["objects", merged, "--csv"])
+        #expect(both.contains("Python,Entry,\(count + 500),"), "\(both)")
+    }
+
+    @Test func withoutTypes() throws {
+        let programs = try ProfiledProgram()
+        let bare = try programs.profile(["/bin/true"], as: "bare")
+        for arguments in [["objects", bare], ["export", bare, "--format", "jsonl-types"]] {
+            let run = try Command.run([try Build.reader()] + arguments)
+            #expect(run.end == .exited(1))
+            #expect(run.errorText.contains("bare.pb.gz has no object types; run the program with"))
+        }
+        #expect(!(try programs.memtrack(["diff", bare, bare])).contains("Object types"))
+        for arguments in [
+            ["report", bare, "--objects"], ["export", bare, "--objects", "--format", "csv"],
+            ["report", bare, "--type", "x", "--view", "sites"], ["objects", bare, "--sort", "peak"],
+            ["objects", "--pid", "1", "--sort", "growth"], ["diff", bare, bare, "--type", "("],
+        ] {
+            let run = try Command.run([try Build.reader()] + arguments)
+            #expect(!run.isSuccess && !run.errorText.isEmpty, "\(arguments)")
+        }
+    }
+
+    /// Two moments of a service that nobody launched.
+    @Test func momentsOfAProcessThatRuns() throws {
+        let python = try #require(Command.python)
+        let session = try Session()
+        let programs = try ProfiledProgram()
+        let script = """
+            import os
+            class Entry: pass
+            kept = [Entry() for _ in range(100)]
+            print("ready", flush=True)
+            os.read(0, 1)
+            kept += [Entry() for _ in range(900)]
+            print("again", flush=True)
+            os.read(0, 1)
+            """
+        let pipe = programs.directory.file("pipe")
+        try #require(mkfifo(pipe, 0o600) == 0)
+        let running = try Running(
+            ["sh", "-c", "exec \"$@\" <\"$0\"", pipe, python, "-c", script],
+            environment: try session.environment(["MEMTRACK_OBJECTS": "1"]))
+        let writer = open(pipe, O_WRONLY)
+        try #require(writer >= 0)
+        defer { close(writer) }
+        func save(at word: String) throws -> String {
+            let deadline = Date(timeIntervalSinceNow: 60)
+            while !running.output().contains(word) && Date() < deadline { usleep(20_000) }
+            let name = session.directory.entries().last { $0.contains("-\(running.pid)-") } ?? "none"
+            let path = programs.directory.file(word + ".pb.gz")
+            _ = try programs.memtrack([
+                "report", "--region", session.directory.file(name), "--objects", "--output", path,
+            ])
+            return path
+        }
+        let first = try save(at: "ready")
+        write(writer, "\n", 1)
+        let second = try save(at: "again")
+        write(writer, "\n", 1)
+        #expect(try running.wait().isSuccess)
+        let data = Data(try programs.memtrack(["diff", first, second, "--json"]).utf8)
+        let document = try JSONSerialization.jsonObject(with: data) as? [String: Any]
+        let objects = try #require(document?["objects"] as? [String: Any])
+        let types = try #require(objects["types"] as? [[String: Any]])
+        let entry = try #require(types.first { $0["name"] as? String == "Entry" })
+        let count = try #require(entry["count"] as? [String: Any])
+        #expect(count["old"] as? Int == 100 && count["new"] as? Int == 1000)
+    }
+}
