@@ -148,7 +148,7 @@ struct memtrack_counters *memtrack_shared_counters(uint32_t index); /* bank 0 */
 uintptr_t memtrack_stack_top(uintptr_t here);  /* where the thread's stack ends; 0: `here` is not on it */
 void memtrack_threads_after_fork(struct memtrack_thread *interrupted);
 
-/* intern.c: tables from (parent, frame) to node and from (stack, class) to cell */
+/* nodes.c, cells.c: from (parent, frame) to node and from (stack, class) to cell; intern.c */
 uint32_t memtrack_nodes(struct memtrack_walk *walk, uint32_t from, uint32_t end);
 uint32_t memtrack_cell(uint32_t stack, uint32_t size_class); /* a cell id, never 0 */
 void memtrack_intern_after_fork(void);
