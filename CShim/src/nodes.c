@@ -43,11 +43,17 @@ MEMTRACK_INLINE bool is_child(const struct memtrack_node *node, uint32_t parent,
            node->parent == parent && node->flags == flags;
 }
 
+/* The part of the hash that stands in the table and places the slot. */
+MEMTRACK_INLINE uint32_t tag_of(const struct memtrack_frame *frame)
+{
+    return (uint32_t)(frame->hash >> 32) ^ (uint32_t)frame->hash;
+}
+
 /* The child that a table has; 0 if none. */
 static uint32_t find(const struct memtrack_intern_table *table, uint32_t parent, const struct memtrack_frame *frame,
                      uint32_t flags)
 {
-    uint32_t hash = (uint32_t)frame->hash;
+    uint32_t hash = tag_of(frame);
     for (uint64_t at = hash & table->mask;; at = (at + 1) & table->mask) {
         uint64_t slot = MEMTRACK_LOAD_ACQUIRE(&table->slots[at]);
         if (slot == 0)
@@ -86,14 +92,14 @@ static MEMTRACK_COLD uint32_t append(struct memtrack_walk *walk, uint32_t count,
         MEMTRACK_STORE_RELEASE(&node->module_index, frame->module);
         frame->node = id;
         if (MEMTRACK_UNLIKELY(begins_chunk(id) && id != first))
-            memtrack_intern_put(MEMTRACK_LOAD_ACQUIRE(&nodes), (uint64_t)(uint32_t)frame->hash << 32 | id);
+            memtrack_intern_put(MEMTRACK_LOAD_ACQUIRE(&nodes), (uint64_t)tag_of(frame) << 32 | id);
         if (flags & MEMTRACK_NODE_TRUNCATED)
             MEMTRACK_ADD(&region->health.truncated_stacks, 1);
         if (flags & MEMTRACK_NODE_INCOMPLETE)
             MEMTRACK_ADD(&region->health.incomplete_stacks, 1);
     }
     /* The whole run is there before anyone can find it. */
-    memtrack_intern_put(MEMTRACK_LOAD_ACQUIRE(&nodes), (uint64_t)(uint32_t)walk->frame[count - 1].hash << 32 | first);
+    memtrack_intern_put(MEMTRACK_LOAD_ACQUIRE(&nodes), (uint64_t)tag_of(&walk->frame[count - 1]) << 32 | first);
     return parent;
 }
 
@@ -107,16 +113,19 @@ uint32_t memtrack_nodes(struct memtrack_walk *walk, uint32_t from, uint32_t end)
     for (uint32_t i = from; i-- > 0;) {
         struct memtrack_frame *frame = &walk->frame[i];
         uint64_t key = frame->ip ^ (uint64_t)frame->module << 48 ^ (uint64_t)frame->flags << 44;
-        hash = ((hash << 7 | hash >> 57) ^ key) * UINT64_C(0x9e3779b97f4a7c15);
-        hash ^= hash >> 32;
+        hash = (hash + key) * UINT64_C(0x9e3779b97f4a7c15); /* four cycles a frame; the rest waits for nobody */
         frame->hash = hash;
         if (MEMTRACK_LIKELY(table != NULL))
-            __builtin_prefetch(&table->slots[hash & table->mask]);
+            __builtin_prefetch(&table->slots[tag_of(frame) & table->mask]);
     }
     for (uint32_t i = from; table && i-- > 0;) {
-        uint64_t slot = MEMTRACK_LOAD_ACQUIRE(&table->slots[walk->frame[i].hash & table->mask]);
-        if (slot >> 32 == (uint32_t)walk->frame[i].hash)
-            __builtin_prefetch(record_of((uint32_t)slot));
+        uint32_t tag = tag_of(&walk->frame[i]);
+        uint64_t slot = MEMTRACK_LOAD_ACQUIRE(&table->slots[tag & table->mask]);
+        if (slot >> 32 == tag) {
+            const struct memtrack_node *record = record_of((uint32_t)slot);
+            __builtin_prefetch(record);
+            __builtin_prefetch(record + 1);
+        }
     }
     const struct memtrack_node *record = node ? record_of(node) : NULL;
     for (uint32_t i = from; i-- > 0;) {

@@ -267,7 +267,7 @@ static uint32_t intern(struct memtrack_thread *thread, struct cache *cache, cons
         count = MEMTRACK_PYTHON_DEPTH;
     if (count > memtrack_rt.stack_depth)
         count = memtrack_rt.stack_depth;
-    __builtin_memset(walk, 0, offsetof(struct memtrack_walk, frame));
+    memtrack_walk_begin(walk);
     walk->count = count;
     for (uint32_t i = 0; i < count; i++) {
         const struct line *line = line_at(cache, word[i], code[i]);

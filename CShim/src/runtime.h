@@ -88,7 +88,7 @@ struct memtrack_runtime {
     uint32_t region_backoff;         /* page requests to refuse before the kernel is asked again */
     uint64_t region_bytes;           /* capacity wished for; 0: the default */
     uint64_t region_pages;           /* capacity */
-    uint64_t reserved_pages;         /* pages from the start that were reserved at creation */
+    uint64_t reserved_pages;         /* pages from the start that are known to be reserved */
     uint32_t locks_future;           /* the program has called mlockall(MCL_FUTURE) */
     uint64_t populate_missing;       /* the kernel has no MADV_POPULATE_WRITE */
     struct memtrack_thread *threads[MEMTRACK_BANKS]; /* by bank index; [0] is never used */

@@ -9,6 +9,7 @@
  *
  * Here: reading, recording, and the two slow ways. The fast one, by rules, is in walk_rules.c.
  */
+#include "rules.h"
 #include "walk.h"
 
 #define MEMTRACK_PROBE_MOST ((uintptr_t)16 << 20) /* grow the known stack by at most this much at once */
@@ -35,32 +36,18 @@ bool memtrack_on_own_stack(struct memtrack_thread *thread, uintptr_t slot)
     return true;
 }
 
-bool memtrack_walk_read(struct memtrack_thread *thread, struct memtrack_walk *walk, uint64_t address, uint64_t *value)
+bool memtrack_walk_read_foreign(struct memtrack_walk *walk, uint64_t address, uint64_t *value)
 {
     if (address & 7)
         return false;
-    if (MEMTRACK_UNLIKELY(walk->foreign)) {
-        uintptr_t page = address & ~(uintptr_t)(MEMTRACK_PAGE - 1);
-        if (page != walk->checked_page) {
-            if (!memtrack_readable(address))
-                return false;
-            walk->checked_page = page;
-        }
-    } else if (address < walk->base || address >= thread->stack_top) {
-        return false;
+    uintptr_t page = address & ~(uintptr_t)(MEMTRACK_PAGE - 1);
+    if (page != walk->checked_page) {
+        if (!memtrack_readable(address))
+            return false;
+        walk->checked_page = page;
     }
     *value = *(const uint64_t *)address;
     return true;
-}
-
-void memtrack_walk_depend(struct memtrack_walk *walk, uint64_t address, uint64_t value)
-{
-    if (walk->words >= MEMTRACK_MEMO_WORDS) {
-        walk->no_memo = true;
-        return;
-    }
-    walk->word[walk->words] = value;
-    walk->word_address[walk->words++] = address;
 }
 
 /* Is it believable that code at `ip`, which nothing describes, was called from `caller`? */
@@ -132,7 +119,8 @@ static __attribute__((noinline)) void walk_in_full(struct memtrack_thread *threa
     if (cursor.reg[7] != walk->base + 8 || cursor.reg[16] != frame[1])
         return;
     full.outside = true;
-    walk->count = walk->words = 0;
+    walk->count = 0;
+    walk->end_word = walk->first_word;
     walk->no_memo = walk->foreign;
     memtrack_walk_depend(walk, walk->base - 8, frame[0]); /* the hook's saved rbp */
     cursor.reg[6] = frame[0];
@@ -144,7 +132,7 @@ static __attribute__((noinline)) void walk_in_full(struct memtrack_thread *threa
 
     for (;;) {
         uint64_t ip = cursor.reg[16], sp = cursor.reg[7];
-        record(walk, ip, memtrack_rule_for(ip, cursor.exact_pc).module_index, cursor.exact_pc);
+        record(walk, ip, MEMTRACK_PACKED_MODULE(memtrack_rule_packed(ip, cursor.exact_pc)), cursor.exact_pc);
         bool last = walk->count == depth;
         enum memtrack_step step = memtrack_cursor_step(&cursor, full_walk_read, &full);
         if (step == MEMTRACK_STEP_END) {
@@ -195,7 +183,7 @@ static void walk_with_libunwind(struct memtrack_walk *walk, const uintptr_t *fra
         walk->truncated = count == depth;
     }
     for (uint32_t i = 0; i < count; i++)
-        record(walk, address[i], memtrack_rule_for(address[i], false).module_index, false);
+        record(walk, address[i], MEMTRACK_PACKED_MODULE(memtrack_rule_packed(address[i], false)), false);
 }
 
 /* Interns the path of a walk, as far as it is not known; 0 where the trie is full. */
@@ -208,51 +196,64 @@ static uint32_t intern(struct memtrack_walk *walk)
     return node;
 }
 
-static void take_stack(struct memtrack_thread *thread, struct memtrack_walk *walk, const uintptr_t *frame)
+/* Starts the thread's walk at a hook's frame. */
+static struct memtrack_walk *begin(struct memtrack_thread *thread, const uintptr_t *frame)
+{
+    struct memtrack_walk *walk = thread->walk;
+    memtrack_walk_begin(walk);
+    walk->base = (uintptr_t)&frame[1];
+    walk->foreign = walk->no_memo = !memtrack_on_own_stack(thread, walk->base);
+    return walk;
+}
+
+static struct memtrack_walk *take_stack(struct memtrack_thread *thread, const uintptr_t *frame)
 {
     uint32_t depth = memtrack_rt.stack_depth;
+    struct memtrack_walk *walk = begin(thread, frame);
+    if (walk->foreign)
+        MEMTRACK_HEALTH(foreign_stacks, 1);
     if (memtrack_rt.unwinder == MEMTRACK_UNWINDER_CALL_SITE) {
-        record(walk, frame[1], memtrack_rule_for(frame[1], false).module_index, false);
+        record(walk, frame[1], MEMTRACK_PACKED_MODULE(memtrack_rule_packed(frame[1], false)), false);
         walk->complete = true; /* one frame is all that was asked for */
         walk->base = 0;
         walk->no_memo = false;
     } else if (memtrack_rt.unwinder == MEMTRACK_UNWINDER_LIBUNWIND) {
         walk_with_libunwind(walk, frame, depth);
-    } else if (!memtrack_walk_by_rules(thread, walk, frame, depth)) {
+    } else {
+        struct memtrack_walk *by_rules = memtrack_walk_by_rules(thread, frame, depth);
+        if (by_rules)
+            return by_rules;
         if (MEMTRACK_LIKELY(thread->bank != NULL))
             MEMTRACK_STORE(&thread->bank->full_walks, thread->bank->full_walks + 1);
-        walk->by_rules = false;
-        walk->known_from = UINT32_MAX;
-        walk->count = 0;
+        walk = begin(thread, frame);
         walk_in_full(thread, walk, frame, depth);
         if (!walk->count) {
-            record(walk, frame[1], memtrack_rule_for(frame[1], false).module_index, false);
+            record(walk, frame[1], MEMTRACK_PACKED_MODULE(memtrack_rule_packed(frame[1], false)), false);
             walk->no_memo = true;
         }
     }
+    return walk;
 }
 
 MEMTRACK_COLD struct memtrack_memo_entry *memtrack_stack_miss(struct memtrack_thread *thread, const uintptr_t *frame,
                                                               uint32_t *stack)
 {
-    struct memtrack_walk *walk = thread->walk;
-    __builtin_memset(walk, 0, offsetof(struct memtrack_walk, frame));
-    walk->known_from = UINT32_MAX;
-    walk->base = (uintptr_t)&frame[1];
-    walk->foreign = walk->no_memo = !memtrack_on_own_stack(thread, walk->base);
-    if (walk->foreign)
-        MEMTRACK_HEALTH(foreign_stacks, 1);
     if (MEMTRACK_LIKELY(thread->bank != NULL))
         MEMTRACK_STORE(&thread->bank->walks, thread->bank->walks + 1);
-    take_stack(thread, walk, frame);
+    struct memtrack_walk *walk = take_stack(thread, frame);
     *stack = intern(walk);
-    if (walk->by_rules && *stack && !walk->no_memo) {
+    bool may_join = walk->by_rules && *stack && !walk->no_memo;
+    if (walk == thread->last_walk) { /* which this one has joined */
+        if (!may_join)
+            walk->count = 0;
+    } else if (may_join) {
         thread->walk = thread->last_walk;
         thread->last_walk = walk;
     }
     if (walk->no_memo || !*stack)
         return NULL;
-    struct memtrack_memo_words words = {walk->word, walk->word_address, walk->words};
+    struct memtrack_memo_words words = {walk->word + walk->first_word, walk->word_address + walk->first_word,
+                                        walk->end_word - walk->first_word};
     return memtrack_memo_insert(thread->memo, frame[1], walk->base, *stack, words);
 }
 

@@ -19,7 +19,7 @@ struct memtrack_frame {
     uint64_t ip;
     uint64_t sp;
     uint64_t rbp;
-    uint64_t rbp_slot;   /* where rbp was read; 0: it is that of the hook's caller */
+    uint64_t rbp_slot;   /* where rbp was read */
     uint64_t hash;       /* of the path from the outermost frame to this one */
     uint32_t node;       /* of that path */
     uint32_t first_word; /* words from here on were read by this frame and those further out */
@@ -31,13 +31,18 @@ struct memtrack_frame {
 #define MEMTRACK_RBP_RELOADED 2u /* the caller's rbp is another one, read from the stack */
 #define MEMTRACK_RBP_NEEDED 4u   /* this frame or one further out depends on the rbp of this frame */
 #define MEMTRACK_RBP_LISTED 8u   /* the first word of this frame is the one that its rbp came from */
-#define MEMTRACK_RBP_READ 16u    /* reloaded by a frame-pointer step: the word is listed already */
+#define MEMTRACK_RBP_NOTED 16u   /* that word is listed already, by a frame further in */
 
-/* One walk: scratch space while it goes on, and afterwards what the next walk may join (stacks.c). */
+/* One walk: scratch space while it goes on, and afterwards what the next walk may join (walk_rules.c). Frames and words
+ * stand somewhere in the middle of their rooms, innermost first: then a walk that shares its outer frames with the
+ * last one is that one, with other frames and words put in front. */
+#define MEMTRACK_WALK_FRAMES (2 * MEMTRACK_MAX_DEPTH)
+#define MEMTRACK_WALK_WORDS (2 * MEMTRACK_MEMO_WORDS)
 struct memtrack_walk {
-    uint32_t count;       /* frames, innermost first */
-    uint32_t words;       /* stack words that the walk depends on, in the order of the frames */
+    uint32_t count;       /* frames */
     uint32_t known_from;  /* from this frame on, frame[].node is known already */
+    uint32_t first_word;  /* [first_word, end_word): the stack words that the walk depends on, in the order of the frames */
+    uint32_t end_word;
     bool complete;        /* the outermost frame was reached */
     bool truncated;       /* the depth limit was */
     bool no_memo;         /* depends on more than the words listed */
@@ -45,13 +50,22 @@ struct memtrack_walk {
     bool by_rules;        /* frame[] is fit for the next walk to join */
     uintptr_t base;       /* address of the hook's return address slot */
     uintptr_t checked_page; /* foreign: the last page that was found readable */
-    struct memtrack_frame frame[MEMTRACK_MAX_DEPTH];
-    uint64_t word_address[MEMTRACK_MEMO_WORDS];
-    uint64_t word[MEMTRACK_MEMO_WORDS];
+    struct memtrack_frame *frame; /* the innermost, in frames[] */
+    struct memtrack_frame frames[MEMTRACK_WALK_FRAMES];
+    uint64_t word_address[MEMTRACK_WALK_WORDS];
+    uint64_t word[MEMTRACK_WALK_WORDS];
 };
 
-/* Forgets the last walk: the code at its addresses may be another now, or the two were left while they changed
- * places, and are one by now. */
+/* An empty walk, with room on both sides. */
+static inline void memtrack_walk_begin(struct memtrack_walk *walk)
+{
+    __builtin_memset(walk, 0, offsetof(struct memtrack_walk, frame));
+    walk->known_from = UINT32_MAX;
+    walk->first_word = walk->end_word = MEMTRACK_MEMO_WORDS / 2;
+    walk->frame = walk->frames + MEMTRACK_MAX_DEPTH / 2;
+}
+
+/* Forgets the last walk: the code at its addresses may be another now, or a handler left while it was written. */
 static inline void memtrack_walk_forget(struct memtrack_thread *thread)
 {
     thread->walk = thread->walks[0];
@@ -65,10 +79,6 @@ bool memtrack_on_own_stack(struct memtrack_thread *thread, uintptr_t slot);
 /* Unwinds, interns and memoises. The entry if the stack was memoised; else NULL, and *stack is its id. */
 struct memtrack_memo_entry *memtrack_stack_miss(struct memtrack_thread *thread, const uintptr_t *frame,
                                                 uint32_t *stack);
-
-
-/* rules.c */
-struct memtrack_rule memtrack_rule_for(uint64_t pc, bool exact);
 
 /* verify.c: libunwind, loaded on request by the constructor. Addresses are those of libunwind's own walk, from the
  * hook's caller outwards; returns how many, 0 if the hook's frame was not found. */

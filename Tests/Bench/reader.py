@@ -262,7 +262,8 @@ def events(table, programs, quick):
 
 def misses(table, programs, rounds):
     # "new" fills half of the table of frames, which has room for two million.
-    for kind, pairs, most in (("new", 50_000, 500), ("changed", 1_000_000, 500), ("inner", 2_000_000, 200)):
+    for kind, pairs, most in (("new", 50_000, 500), ("changed", 1_000_000, 500), ("inner", 2_000_000, 200),
+                              ("inner-new", 50_000, 200)):
         added = []
         for _ in range(rounds):
             nanoseconds = []
@@ -280,7 +281,8 @@ def misses(table, programs, rounds):
                     scratch.remove()
             added.append(nanoseconds[1] - nanoseconds[0])
         text = {"new": "a stack never seen", "changed": "one of 2,048 stacks, at random",
-                "inner": "the innermost 3 frames change"}[kind]
+                "inner": "the innermost 3 frames change",
+                "inner-new": "a stack never seen, its innermost frames alone are new"}[kind]
         table.add(f"added to a pair at depth 40, {text}", statistics.median(added), "ns", most)
 
 

@@ -4,9 +4,9 @@
  *
  * Each of the DEPTH levels calls through one of two call sites, chosen by a bit of a path; from level 20 up by the
  * bits of the first 20 again.
- *   new      each path once: every stack has to be unwound, and its frames written down from the first that differs
- *   changed  2,048 paths in random order: stacks that are known, and rarely the one before
- *   inner    the same, but only the innermost three levels change from call to call
+ *   new        each path once: every stack has to be unwound, and its frames written down from the first that differs
+ *   changed    2,048 paths in random order: stacks that are known, and rarely the one before
+ *   inner      the same, but only the innermost three levels change from call to call
  *   inner-new  each path once, counted up from the inside: on average the innermost two levels change
  */
 #include "timing.h"
