@@ -38,7 +38,7 @@ public struct Census {
         index = BlockIndex([])
         for (place, type) in typed.enumerated() { blocks[place].type = type }
         index = BlockIndex(blocks)
-        var ownership = Ownership(count: blocks.count)
+        var ownership = Ownership(count: blocks.count, listsAllBlocks: map.unit == 32)
         if tally.hasObjects {
             try blocks.withUnsafeBufferPointer { (blocks) throws(CensusError) in
                 try ownership.find(
@@ -109,12 +109,17 @@ private struct Tally {
             }
     }
 
-    /// Offsets of `ob_item` and `table` behind a collector's head of 16 bytes, the same in all versions.
-    var fields: [Int] {
-        [-1]
+    /// Offsets of `ob_item`, with `allocated`, and of `table` behind a collector's head of 16 bytes, the same in all
+    /// versions.
+    var fields: [Ownership.Field?] {
+        [nil]
             + types.keys.map { key in
-                guard key.runtime == .python else { return -1 }
-                return key.name == "list" ? 40 : key.name == "set" || key.name == "frozenset" ? 56 : -1
+                guard key.runtime == .python else { return nil }
+                switch key.name {
+                case "list": return Ownership.Field(offset: 40, room: 48)
+                case "set", "frozenset": return Ownership.Field(offset: 56)
+                default: return nil
+                }
             }
     }
 
@@ -147,6 +152,13 @@ private struct Tally {
             let key = UInt64(block.type) << 32 | UInt64(block.cell)
             sums[key, default: Sum()].count += 1
             sums[key, default: Sum()].bytes &+= block.size
+        }
+        for (number, count) in ownership.unlisted {
+            let bytes = UInt64(count) * 8
+            result.types[number - 1].ownedBlocks += count
+            result.types[number - 1].ownedBytes &+= bytes
+            result.blocks += count
+            result.bytes &+= bytes
         }
         for (number, count) in tracked { result.types[Int(number) - 1].trackedCount = count }
         for (key, sum) in sums {

@@ -15,7 +15,8 @@ struct LiveBlock {
 /// reader knows it.
 ///
 /// The target goes on while it is read, so entries may be torn: what cannot be is left out and counted. Blocks of at
-/// most 8 bytes of allocators other than glibc's stand elsewhere and are not listed; no object is so small.
+/// most 8 bytes of allocators other than glibc's stand elsewhere and are not listed; no object is so small (`Ownership`
+/// finds those that are a list's).
 struct LiveMap {
     private let map: RegionLiveMap
     private let memory: any TargetMemory

@@ -11,6 +11,8 @@
 struct Ownership {
     /// By block: 0 for none, the owner's place plus 1, or `shared`.
     private(set) var owners: [UInt32]
+    /// Buffers of one word that the live map does not list, by number of the type that owns them.
+    private(set) var unlisted: [Int: Int] = [:]
 
     /// What pointers in the objects of a type say.
     enum Bond {
@@ -25,9 +27,19 @@ struct Ownership {
     private static let scanLimit = 1 << 20
     /// Steps from an object to what it owns: a list that is linked by its nodes is followed so far.
     private static let steps = 16
+    private let listsAllBlocks: Bool
 
-    init(count: Int) {
+    /// - Parameter listsAllBlocks: blocks of at most 8 bytes are among those that `find` is given.
+    init(count: Int, listsAllBlocks: Bool) {
         owners = [UInt32](repeating: 0, count: count)
+        self.listsAllBlocks = listsAllBlocks
+    }
+
+    /// Where in an object the pointer to its buffer is for certain.
+    struct Field {
+        var offset: Int
+        /// Of the number of words that the buffer has room for; -1 if that is not said.
+        var room = -1
     }
 
     func owner(of place: Int) -> Int? {
@@ -37,16 +49,16 @@ struct Ownership {
 
     /// - Parameters:
     ///   - bonds: by number of type; that of 0, no type, is `.none`.
-    ///   - fields: by number of type, where in the object the pointer to its buffer is for certain; -1 if not known. No
-    ///     stale pointer elsewhere contests it.
+    ///   - fields: by number of type; nil if not known. No stale pointer elsewhere in the object contests it.
     mutating func find(
-        _ blocks: UnsafeBufferPointer<LiveBlock>, bonds: [Bond], fields: [Int], index: inout BlockIndex,
+        _ blocks: UnsafeBufferPointer<LiveBlock>, bonds: [Bond], fields: [Field?], index: inout BlockIndex,
         reader: inout BlockReader
     ) throws(CensusError) {
-        if fields.contains(where: { $0 >= 0 }) {
+        if fields.contains(where: { $0 != nil }) {
+            if !listsAllBlocks { try findUnlisted(blocks, fields, &index, &reader) }
             _ = try round(
-                blocks, &index, &reader, inside: false, field: { fields[Int(blocks[$0].type)] },
-                from: { fields[Int(blocks[$0].type)] >= 0 })
+                blocks, &index, &reader, inside: false, field: { fields[Int(blocks[$0].type)]?.offset ?? 0 },
+                from: { fields[Int(blocks[$0].type)] != nil })
         }
         var reached = try round(blocks, &index, &reader, inside: false) {
             bonds[Int(blocks[$0].type)] != .none
@@ -61,6 +73,26 @@ struct Ownership {
             let from = reached
             reached = try round(blocks, &index, &reader, inside: false) { from[$0] }
         }
+    }
+
+    /// Buffers with room for one word where the live map lists none: the object itself says that it has one.
+    private mutating func findUnlisted(
+        _ blocks: UnsafeBufferPointer<LiveBlock>, _ fields: [Field?], _ index: inout BlockIndex,
+        _ reader: inout BlockReader
+    ) throws(CensusError) {
+        func field(_ place: Int) -> Field? {
+            fields[Int(blocks[place].type)].flatMap { $0.room >= 0 ? $0 : nil }
+        }
+        var found = [Int](repeating: 0, count: fields.count)
+        try reader.forEach(
+            blocks, limit: { place in field(place).map { max($0.offset, $0.room) + 8 } ?? 0 },
+            { (place, bytes) throws(CensusError) in
+                guard let field = field(place), bytes.word(field.room) == 1 else { return }
+                let pointer = bytes.word(field.offset)
+                guard pointer != 0, pointer & 7 == 0, index.block(around: pointer) == nil else { return }
+                found[Int(blocks[place].type)] += 1
+            })
+        for (type, count) in found.enumerated() where count > 0 { unlisted[type] = count }
     }
 
     /// Follows the pointers in some blocks to those that nobody owns yet.

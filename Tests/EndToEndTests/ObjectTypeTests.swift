@@ -4,56 +4,19 @@ import Testing
 
 /// What the reader says of the objects of programs whose population is known.
 @Suite struct ObjectTypeTests {
-    private struct Answer: Decodable {
-        struct Kind: Decodable {
-            var runtime: String?
-            var name: String
-            var count: Int
-            var bytes: Int
-            var ownedBytes: Int
-            var trackedCount: Int
-        }
-        struct Objects: Decodable {
-            var bytes: Int
-            var changedBlocks: Int
-        }
-        var types: [Kind]
-        var objects: Objects
-
-        func count(_ name: String) -> Int { types.filter { $0.name == name }.reduce(0) { $0 + $1.count } }
-        func total(_ name: String) -> Int {
-            types.filter { $0.name == name }.reduce(0) { $0 + $1.bytes + $1.ownedBytes }
-        }
-    }
-
     /// Starts a program that says "ready" and waits for its parent's word, and looks at it there.
-    private func look(at command: [String], _ variables: [String: String] = [:]) throws -> Answer {
+    private func look(at command: [String], _ variables: [String: String] = [:]) throws -> TypeAnswer {
         try look(at: command, variables).answer
     }
 
     private func look(
         at command: [String], _ variables: [String: String]
-    ) throws -> (answer: Answer, output: String) {
-        let session = try Session()
-        let place = try TemporaryDirectory()
-        let pipe = place.file("pipe")
-        try #require(mkfifo(pipe, 0o600) == 0)
-        // The shell becomes the program, which waits for the writer's end.
-        let shell = ["sh", "-c", "exec \"$@\" <\"$0\"", pipe] + command
-        let running = try Running(shell, environment: try session.environment(variables))
-        let writer = open(pipe, O_WRONLY)
-        try #require(writer >= 0)
-        let deadline = Date(timeIntervalSinceNow: 60)
-        while !running.output().contains("ready") && Date() < deadline { usleep(20_000) }
-        let name = session.directory.entries().last { $0.contains("-\(running.pid)-") } ?? "none"
-        let region = session.directory.file(name)
-        let looked = try Command.run([try Build.reader(), "objects", "--region", region, "--json"])
-        write(writer, "\n", 1)
-        close(writer)
-        let finished = try running.wait()
+    ) throws -> (answer: TypeAnswer, output: String) {
+        let program = try Stepped(command, variables)
+        _ = try program.line("ready")
+        let answer = try program.types()
+        let finished = try program.finish()
         #expect(finished.isSuccess, "\(finished.errorText)")
-        try #require(looked.isSuccess, "\(looked.errorText)")
-        let answer = try JSONDecoder().decode(Answer.self, from: looked.output)
         #expect(answer.objects.changedBlocks == 0)
         return (answer, finished.outputText)
     }

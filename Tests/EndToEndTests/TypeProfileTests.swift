@@ -80,7 +80,6 @@ import Testing
     /// Two moments of a service that nobody launched.
     @Test func momentsOfAProcessThatRuns() throws {
         let python = try #require(Command.python)
-        let session = try Session()
         let programs = try ProfiledProgram()
         let script = """
             import os
@@ -92,29 +91,18 @@ import Testing
             print("again", flush=True)
             os.read(0, 1)
             """
-        let pipe = programs.directory.file("pipe")
-        try #require(mkfifo(pipe, 0o600) == 0)
-        let running = try Running(
-            ["sh", "-c", "exec \"$@\" <\"$0\"", pipe, python, "-c", script],
-            environment: try session.environment(["MEMTRACK_OBJECTS": "1"]))
-        let writer = open(pipe, O_WRONLY)
-        try #require(writer >= 0)
-        defer { close(writer) }
+        let program = try Stepped([python, "-c", script], ["MEMTRACK_OBJECTS": "1"])
         func save(at word: String) throws -> String {
-            let deadline = Date(timeIntervalSinceNow: 60)
-            while !running.output().contains(word) && Date() < deadline { usleep(20_000) }
-            let name = session.directory.entries().last { $0.contains("-\(running.pid)-") } ?? "none"
+            _ = try program.line(word)
             let path = programs.directory.file(word + ".pb.gz")
             _ = try programs.memtrack([
-                "report", "--region", session.directory.file(name), "--objects", "--output", path,
+                "report", "--region", program.region, "--objects", "--output", path,
             ])
+            program.go()
             return path
         }
-        let first = try save(at: "ready")
-        write(writer, "\n", 1)
-        let second = try save(at: "again")
-        write(writer, "\n", 1)
-        #expect(try running.wait().isSuccess)
+        let (first, second) = (try save(at: "ready"), try save(at: "again"))
+        #expect(try program.finish().isSuccess)
         let data = Data(try programs.memtrack(["diff", first, second, "--json"]).utf8)
         let document = try JSONSerialization.jsonObject(with: data) as? [String: Any]
         let objects = try #require(document?["objects"] as? [String: Any])

@@ -128,6 +128,35 @@ private struct FakeHeap {
         #expect(result.untyped == [CellShare(cell: 1024, count: 2, bytes: 170)])
     }
 
+    /// A list of one item says itself that it has a buffer of one word, where the map lists none so small.
+    @Test(arguments: [16 as UInt32, 32]) func aBufferThatIsNotListed(unit: UInt32) throws {
+        var heap = FakeHeap()
+        let (type, list) = (FakeHeap.module + 0x100, FakeHeap.heap + 0x400)
+        heap.memory.put(type, at: type + 8)
+        heap.memory.put(FakeHeap.module + 0x800, at: type + 24)
+        heap.memory.put(40, at: type + 32)
+        heap.memory.put(1 << 14, at: type + 168)
+        heap.memory.put(0x7473_696c, at: FakeHeap.module + 0x800)  // "list"
+        // Twice: with an item, and empty.
+        for (offset, room) in [(0, 1), (0x100, 0)] as [(UInt64, UInt64)] {
+            let slot = FakeHeap.slots + (0x400 + offset) / UInt64(unit) * 4
+            heap.memory.put(56 << 2 | 1024 << 8, at: slot)
+            heap.memory.put(1, at: list + offset + 16)
+            heap.memory.put(type, at: list + offset + 24)
+            heap.memory.put(room == 0 ? 0 : FakeHeap.heap + 0x900, at: list + offset + 40)
+            heap.memory.put(room, at: list + offset + 48)
+        }
+        let modules = ModuleMap(
+            ranges: [.init(start: FakeHeap.module, end: FakeHeap.module + 8192)], pythonType: type,
+            hasSwift: false, vtable: { _ in nil })
+        let map = RegionLiveMap(root: FakeHeap.root, unit: unit, chunkShift: 26)
+        let result = try Census(map, memory: heap.memory, modules: modules).run(expecting: 10)
+        let found = try #require(result.types.first)
+        #expect(found.name == "list" && found.count == 2 && found.bytes == 112)
+        #expect(found.ownedBytes == (unit == 16 ? 8 : 0) && result.bytes == 112 + found.ownedBytes)
+        #expect(result.blocks == 2 + found.ownedBlocks)
+    }
+
     @Test func memoryThatCannotBeReadIsCounted() throws {
         var heap = FakeHeap()
         heap.memory.parts[FakeHeap.heap] = nil
