@@ -39,7 +39,7 @@ public struct TypeTableText {
 
     /// - Parameter moment: seconds since the start at which the table was true, where that is not now.
     func write(to lines: inout TextLines, asOf moment: Double? = nil) {
-        lines.section("Objects", explanation(asOf: moment))
+        lines.section("Objects", types.processes > 0 ? explanation(asOf: moment) : "")
         if types.processes > 0 { writeRows(to: &lines) }
         for problem in types.problems {
             lines.paragraph(Escape.text(problem), mark: "! ", tone: .warning)

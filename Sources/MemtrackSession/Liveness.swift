@@ -31,7 +31,7 @@ struct Liveness: Sendable {
                 && other.createdMonotonicNanoseconds > identity.createdMonotonicNanoseconds
         }
         if isReplaced || !procfs.isAlive(pid: identity.pid, startTicks: identity.startTicks) { return .ended }
-        return .running
+        return procfs.runs(identity) ? .running : .ended
     }
 
     /// Whether the launcher of a session still runs, and reads and removes regions there itself. Its PID may
@@ -66,5 +66,16 @@ struct LauncherSession: Sendable {
         else { return nil }
         launcherPID = pid
         createdMonotonicNanoseconds = time
+    }
+}
+
+extension Procfs {
+    /// Whether a living process still runs the program of a region: it may have replaced itself by one that the library
+    /// cannot be loaded into. True where that is not known.
+    func runs(_ identity: RegionIdentity) -> Bool {
+        guard let executable = try? executable(of: identity.pid) else { return true }
+        return executable == identity.executable || executable == identity.executable + " (deleted)"
+            // The region has room for so much of it.
+            || (identity.executable.utf8.count >= 500 && executable.hasPrefix(identity.executable))
     }
 }

@@ -39,15 +39,15 @@ public final class ObjectCensus {
             let census = Census(
                 snapshot.liveMap, memory: ReadableProcess(pid: identity.pid, procfs: procfs),
                 modules: modules.map)
-            let result = try census.run(expecting: Int(clamping: snapshot.totals.liveBlocks))
-            // A program that went away meanwhile has left us words of another, or zeros.
-            guard isRunning() else {
-                throw procfs.isAlive(pid: identity.pid, startTicks: identity.startTicks)
-                    ? .processReplaced : .processEnded
-            }
-            outcome.result = .success(result)
+            outcome.result = .success(
+                try census.run(expecting: Int(clamping: snapshot.totals.liveBlocks)))
         } catch {
             outcome.result = .failure(error)
+        }
+        // A program that went away meanwhile has left us words of another, zeros, or an error that says nothing of it.
+        if !isRunning() {
+            let isAlive = procfs.isAlive(pid: identity.pid, startTicks: identity.startTicks)
+            outcome.result = .failure(isAlive ? .processReplaced : .processEnded)
         }
         outcome.seconds = Double(Clocks.monotonicNanoseconds &- start) / 1e9
         if let after = try? file.snapshot().totals {

@@ -253,12 +253,7 @@ extension RegionCollector {
             other.identity.pid == identity.pid && other.identity.startTicks == identity.startTicks
                 && other.name.createdMonotonicNanoseconds > image.name.createdMonotonicNanoseconds
         }
-        if isReplaced { return false }
-        // Replaced by a program that the library cannot be loaded into.
-        guard let executable = try? procfs.executable(of: identity.pid) else { return true }
-        return executable == identity.executable || executable == identity.executable + " (deleted)"
-            // The region has room for so much of it.
-            || (identity.executable.utf8.count >= 500 && executable.hasPrefix(identity.executable))
+        return !isReplaced && procfs.runs(identity)
     }
 
     /// The size of a living image by itself, so that something is known of it when it has ended.

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+import Foundation
+import Testing
+
+/// Where the objects of a process cannot be read: one line says why, and everything else stands.
+@Suite struct TypeFailureTests {
+    /// Waits to be told to go on, or to become another program; the argument says in which environment.
+    private static let target = """
+        import os, signal, sys
+        class Kept: pass
+        kept = [Kept() for _ in range(5000)]
+        variables = os.environ if sys.argv[1] == "same" else {}
+        signal.signal(signal.SIGUSR1, lambda *_: os.execve("/bin/sleep", ["sleep", "60"], variables))
+        print("ready", flush=True)
+        os.read(0, 1)
+        """
+
+    private static func meddling(_ how: String, calls: Int = 5, seconds: Double = 0) throws -> [String:
+        String]
+    {
+        [
+            "LD_PRELOAD": try Compiled.fixture("meddle.c", ["-shared", "-fPIC"]), "MEDDLE": how,
+            "MEDDLE_CALLS": "\(calls)", "MEDDLE_SECONDS": "\(seconds)",
+        ]
+    }
+
+    @Test(arguments: [
+        ("kill", "same", "ended while"), ("exec", "same", "replaced by another program"),
+        ("exec", "empty", "replaced by another program"), ("EPERM", "same", "does not let memtrack read"),
+        ("ENOSYS", "same", "does not let memtrack read"),
+    ]) func readingSaysWhy(how: String, variables: String, reason: String) throws {
+        let python = try #require(Command.python)
+        let program = try Stepped([python, "-c", Self.target, variables], ["MEMTRACK_OBJECTS": "1"])
+        _ = try program.line("ready")
+        let reader = [try Build.reader(), "objects", "--region", program.region]
+        let looked = try Command.run(reader, environment: try Self.meddling(how))
+        #expect(looked.end == .exited(1) && looked.output.isEmpty)
+        #expect(looked.errorText.hasPrefix("memtrack: No types for python3"), "\(looked.errorText)")
+        #expect(looked.errorText.contains(reason), "\(looked.errorText)")
+        #expect(looked.errorText.split(separator: "\n").count == 1)
+        // Nobody has been harmed who was not meddled with.
+        if how.hasPrefix("E") { #expect(try program.types().count("Kept") == 5000) }
+        kill(program.running.pid, SIGKILL)
+        _ = try program.running.wait()
+    }
+
+    private static let bot = """
+        import os, signal, sys, time
+        class Kept: pass
+        kept = [Kept() for _ in range(5000)]
+        signal.signal(signal.SIGUSR1, lambda *_: os.execve("/bin/sleep", ["sleep", "0.5"], os.environ))
+        time.sleep(float(sys.argv[1]))
+        """
+
+    private static func launch(
+        _ wrapper: [String] = [], seconds: Double, _ environment: [String: String]
+    ) throws -> Finished {
+        let python = try #require(Command.python)
+        let launcher = [try Build.launcher(), "-o", "-i", "0.3", "-l", "30", "--no-history"]
+        return try Command.run(
+            wrapper + launcher + [python, "-c", bot, "\(seconds)"],
+            environment: environment.merging(["COLUMNS": "120"]) { $1 })
+    }
+
+    /// The final report has the tables of sites, and where types are missing one line.
+    private static func expectReport(_ run: Finished, _ reason: String, hasTypes: Bool) throws {
+        let final = try #require(run.errorText.components(separatedBy: "── memtrack ──").last)
+        #expect(final.contains("Live at the peak") && final.contains("Kept") == hasTypes, "\(final)")
+        let lines = final.split(separator: "\n").filter { $0.contains("No types for") }
+        #expect(lines.count == 1 && lines.first?.contains("No types for python3") ?? false, "\(final)")
+        #expect(final.replacing(/\s+/, with: " ").contains(reason), "\(final)")
+        #expect(final.contains("as of the last look at +0.") == hasTypes)
+    }
+
+    @Test func aProcessThatDiesWhileItIsRead() throws {
+        let run = try Self.launch(seconds: 60, try Self.meddling("kill"))
+        #expect(run.end == .killed(SIGKILL))
+        try Self.expectReport(run, "ended while objects were being read", hasTypes: false)
+    }
+
+    /// What an earlier look has found is not lost.
+    @Test func aProcessThatDiesAtALaterLook() throws {
+        let run = try Self.launch(seconds: 60, try Self.meddling("kill", seconds: 0.8))
+        #expect(run.end == .killed(SIGKILL))
+        try Self.expectReport(run, "ended while objects were being read", hasTypes: true)
+    }
+
+    @Test func aProcessThatReplacesItselfWhileItIsRead() throws {
+        let run = try Self.launch(seconds: 60, try Self.meddling("exec"))
+        #expect(run.isSuccess)
+        #expect(run.errorText.contains("replaced by another program while objects"), "\(run.errorText)")
+    }
+
+    @Test func aFilterThatRefusesTheCall() throws {
+        let run = try Self.launch([try Compiled.fixture("forbid.c")], seconds: 0.7, [:])
+        if run.end == .exited(77) { return }
+        #expect(run.isSuccess)
+        try Self.expectReport(run, "the kernel does not let memtrack read the memory", hasTypes: false)
+    }
+
+    /// A process that is not dumpable is closed to everyone but root.
+    @Test func aProcessThatIsNotDumpable() throws {
+        let python = try #require(Command.python)
+        var wrapper: [String] = []
+        if getuid() == 0 {
+            wrapper = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all"]
+            let reach = ["test", "-x", try Build.launcher(), "-a", "-x", python]
+            guard try Command.run(wrapper + reach).isSuccess else { return }
+        }
+        let script = """
+            import ctypes, time
+            ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)
+            time.sleep(0.8)
+            """
+        let launcher = [try Build.launcher(), "-o", "-i", "0.3", "-l", "30", "--no-history"]
+        let run = try Command.run(
+            wrapper + launcher + ["/usr/bin/python3", "-c", script], environment: ["COLUMNS": "120"])
+        #expect(run.isSuccess, "\(run.errorText)")
+        try Self.expectReport(run, "the kernel does not let memtrack read the memory", hasTypes: false)
+    }
+
+    /// Pages that the program has closed to itself.
+    @Test func memoryThatCannotBeRead() throws {
+        let python = try #require(Command.python)
+        let script = """
+            import ctypes, os
+            class Kept: pass
+            kept = [Kept() for _ in range(5000)]
+            closed = bytearray(1 << 20)
+            start = ctypes.addressof(ctypes.c_char.from_buffer(closed)) + 4095 & ~4095
+            assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(start), 1 << 19, 0) == 0
+            print("ready", flush=True)
+            os.read(0, 1)
+            os._exit(0)
+            """
+        let program = try Stepped([python, "-c", script], ["MEMTRACK_OBJECTS": "1"])
+        _ = try program.line("ready")
+        let answer = try program.types()
+        #expect(answer.count("Kept") == 5000 && answer.total("bytearray") > 1 << 20)
+        let text = try program.look([])
+        #expect(
+            text.isSuccess && text.outputText.contains("512.00 KB could not be read"), "\(text.outputText)")
+        #expect(try program.finish().isSuccess)
+    }
+}
