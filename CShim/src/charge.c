@@ -21,6 +21,48 @@ MEMTRACK_COLD struct memtrack_counters *memtrack_counters_slow(struct memtrack_t
     return chunk ? chunk + index % MEMTRACK_COUNTERS_PER_CHUNK : memtrack_counters_make(thread, index);
 }
 
+/* As memtrack_counters_peak, where others count too: who comes first stores the pair. A change that another thread makes
+ * meanwhile may be in it. */
+static void shared_peak(struct memtrack_counters *counters)
+{
+    uint32_t epoch = MEMTRACK_LOAD(&memtrack_rt.region->peak_epoch);
+    uint32_t sequence = MEMTRACK_LOAD(&counters->peak_sequence);
+    if (MEMTRACK_LOAD(&counters->peak_epoch) == epoch || sequence & 1 ||
+        !__atomic_compare_exchange_n(&counters->peak_sequence, &sequence, sequence + 1, false, __ATOMIC_ACQ_REL,
+                                     __ATOMIC_RELAXED))
+        return;
+    MEMTRACK_STORE(&counters->peak_blocks,
+                   (int64_t)(MEMTRACK_LOAD(&counters->allocations) - MEMTRACK_LOAD(&counters->frees)));
+    MEMTRACK_STORE(&counters->peak_bytes,
+                   (int64_t)(MEMTRACK_LOAD(&counters->allocated_bytes) - MEMTRACK_LOAD(&counters->freed_bytes)));
+    MEMTRACK_STORE(&counters->peak_epoch, epoch);
+    MEMTRACK_STORE_RELEASE(&counters->peak_sequence, sequence + 2);
+}
+
+static struct memtrack_counters *unmarked(struct memtrack_counters *counters)
+{
+    return (struct memtrack_counters *)((uintptr_t)counters & ~(uintptr_t)1);
+}
+
+MEMTRACK_COLD void memtrack_count_shared_allocation(struct memtrack_counters *counters, uint64_t blocks, uint64_t size)
+{
+    counters = unmarked(counters);
+    shared_peak(counters);
+    MEMTRACK_ADD(&counters->allocated_bytes, size);
+    __atomic_fetch_add(&counters->allocations, blocks, __ATOMIC_RELEASE);
+}
+
+MEMTRACK_COLD void memtrack_count_shared_free(struct memtrack_counters *counters, uint64_t blocks, uint64_t size,
+                                              bool temporary)
+{
+    counters = unmarked(counters);
+    shared_peak(counters);
+    MEMTRACK_ADD(&counters->freed_bytes, size);
+    __atomic_fetch_add(&counters->frees, blocks, __ATOMIC_RELEASE);
+    if (temporary)
+        MEMTRACK_ADD(&counters->temporary, blocks);
+}
+
 static void remember(struct memtrack_memo_entry *entry, uint32_t size_class, uint32_t cell,
                      struct memtrack_counters *counters)
 {
@@ -46,7 +88,7 @@ MEMTRACK_COLD struct memtrack_counters *memtrack_charge_slow(struct memtrack_thr
     *cell = memtrack_cell(stack, size_class);
     struct memtrack_counters *counters = memtrack_counters_for(thread, *cell, size);
     if (MEMTRACK_LIKELY(counters && *cell >= MEMTRACK_FIRST_CELL)) {
-        if (entry)
+        if (entry && !memtrack_counters_are_shared(counters))
             remember(entry, size_class, *cell, counters);
         return counters;
     }

@@ -18,7 +18,10 @@
 extern uint8_t memtrack_class_table[MEMTRACK_CLASS_TABLE] __attribute__((visibility("hidden")));
 
 /* The same for cells that are built in or a fork parent's, and for chunks not made yet. NULL where the region gives no
- * page. In charge.c. */
+ * page. In charge.c.
+ *
+ * A thread has no chunk yet where it has counted little (threads.c): then these are the counters of bank 0, which all threads
+ * share, and the pointer says so in its lowest bit. Only the two functions below may follow it. */
 struct memtrack_counters *memtrack_counters_slow(struct memtrack_thread *thread, uint32_t cell, uint64_t size);
 
 /* The counters of a cell in the thread's bank; NULL where there are none to be had. */
@@ -32,6 +35,11 @@ MEMTRACK_INLINE struct memtrack_counters *memtrack_counters_for(struct memtrack_
             return chunk + index % MEMTRACK_COUNTERS_PER_CHUNK;
     }
     return memtrack_counters_slow(thread, cell, size);
+}
+
+MEMTRACK_INLINE bool memtrack_counters_are_shared(const struct memtrack_counters *counters)
+{
+    return (uintptr_t)counters & 1;
 }
 
 /* When the memo does not have the counters of an allocation: takes the stack, finds the cell and its counters, and
@@ -78,13 +86,21 @@ MEMTRACK_INLINE void memtrack_counters_peak(struct memtrack_counters *counters, 
     MEMTRACK_STORE_RELEASE(&counters->peak_sequence, sequence + 1);
 }
 
+/* In bank 0. `counters` may be marked as shared. In charge.c. */
+void memtrack_count_shared_allocation(struct memtrack_counters *counters, uint64_t blocks, uint64_t size);
+void memtrack_count_shared_free(struct memtrack_counters *counters, uint64_t blocks, uint64_t size, bool temporary);
+
 /* `blocks` blocks of `size` bytes in all. */
 MEMTRACK_INLINE void memtrack_count_allocation(struct memtrack_thread *thread, struct memtrack_counters *counters,
                                                uint64_t blocks, uint64_t size)
 {
-    memtrack_counters_peak(counters, MEMTRACK_LOAD(&memtrack_rt.region->peak_epoch));
-    MEMTRACK_BUMP(&counters->allocated_bytes, size);
-    MEMTRACK_BUMP(&counters->allocations, blocks);
+    if (MEMTRACK_UNLIKELY(memtrack_counters_are_shared(counters))) {
+        memtrack_count_shared_allocation(counters, blocks, size);
+    } else {
+        memtrack_counters_peak(counters, MEMTRACK_LOAD(&memtrack_rt.region->peak_epoch));
+        MEMTRACK_BUMP(&counters->allocated_bytes, size);
+        MEMTRACK_BUMP(&counters->allocations, blocks);
+    }
     thread->delta += (int64_t)size;
     if (MEMTRACK_UNLIKELY(thread->delta >= (int64_t)MEMTRACK_FLUSH_BYTES))
         memtrack_flush(thread);
@@ -95,11 +111,15 @@ MEMTRACK_INLINE void memtrack_count_free(struct memtrack_thread *thread, struct 
 {
     if (MEMTRACK_UNLIKELY(thread->delta > thread->headroom))
         memtrack_flush(thread);
-    memtrack_counters_peak(counters, MEMTRACK_LOAD(&memtrack_rt.region->peak_epoch));
-    MEMTRACK_BUMP(&counters->freed_bytes, size);
-    MEMTRACK_BUMP(&counters->frees, blocks);
-    if (temporary)
-        MEMTRACK_BUMP(&counters->temporary, blocks);
+    if (MEMTRACK_UNLIKELY(memtrack_counters_are_shared(counters))) {
+        memtrack_count_shared_free(counters, blocks, size, temporary);
+    } else {
+        memtrack_counters_peak(counters, MEMTRACK_LOAD(&memtrack_rt.region->peak_epoch));
+        MEMTRACK_BUMP(&counters->freed_bytes, size);
+        MEMTRACK_BUMP(&counters->frees, blocks);
+        if (temporary)
+            MEMTRACK_BUMP(&counters->temporary, blocks);
+    }
     thread->delta -= (int64_t)size;
     if (MEMTRACK_UNLIKELY(thread->delta <= -(int64_t)MEMTRACK_FLUSH_BYTES))
         memtrack_flush(thread);

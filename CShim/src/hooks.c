@@ -25,8 +25,7 @@ static void shared_allocation(uint32_t cell, uint64_t size)
         memtrack_uncounted(size);
         return;
     }
-    MEMTRACK_ADD(&counters->allocated_bytes, size);
-    __atomic_fetch_add(&counters->allocations, UINT64_C(1), __ATOMIC_RELEASE);
+    memtrack_count_shared_allocation(counters, 1, size);
 }
 
 static void shared_free(uint32_t cell, uint64_t blocks, uint64_t bytes)
@@ -34,8 +33,7 @@ static void shared_free(uint32_t cell, uint64_t blocks, uint64_t bytes)
     struct memtrack_counters *counters = has_region() ? memtrack_shared_counters(cell) : NULL;
     if (!counters)
         return;
-    MEMTRACK_ADD(&counters->freed_bytes, bytes);
-    __atomic_fetch_add(&counters->frees, blocks, __ATOMIC_RELEASE);
+    memtrack_count_shared_free(counters, blocks, bytes, false);
     MEMTRACK_ADD(&memtrack_rt.region->live_bytes, -(int64_t)bytes);
 }
 

@@ -311,6 +311,8 @@ struct memtrack_counters *memtrack_python_charge(struct memtrack_thread *thread,
     struct memtrack_counters *counters = *cell >= MEMTRACK_FIRST_CELL ? memtrack_counters_for(thread, *cell, size) : NULL;
     if (!counters)
         return memtrack_charge(thread, frame, size, cell);
+    if (memtrack_counters_are_shared(counters))
+        return counters;
     entry->generation = 0; /* as in line_at */
     MEMTRACK_SIGNAL_FENCE();
     entry->count = count;

@@ -52,6 +52,7 @@ struct memtrack_thread {
     int64_t delta;        /* change of the live total since the last flush */
     int64_t headroom;     /* delta above which a free starts to come down from a new peak */
     struct memtrack_counters **chunks; /* counter index / 64 -> counters in the region, NULL if not made */
+    uint8_t *visits;      /* by counter index / 64: how often one was asked for while there were none, see threads.c */
     uint32_t cell_bias;   /* id of a cell minus its counter index */
     uint32_t bank_index;
     struct memtrack_bank *bank;

@@ -7,6 +7,10 @@
  * are taken and asks the kernel whether the owner is still alive: tgkill with signal 0. A bank keeps its counters
  * when it changes hands: they are sums, it does not matter whose.
  *
+ * FEW EVENTS. Counters come by the page, 64 cells. A hundred threads that each count a little all over the place would take a
+ * hundred times the pages of one. So a thread other than the first counts in bank 0, with atomic additions, until it has come
+ * MEMTRACK_PAGE_EARNED times for the cells of a page.
+ *
  * The private side of a bank (struct memtrack_thread, memo, scratch, pointers to the counters) is one mapping,
  * pooled with the bank. Bank 0 is nobody's: see memtrack_shared_counters.
  */
@@ -20,6 +24,7 @@
 
 #define MEMTRACK_RECLAIM_TRIES 8u
 #define MEMTRACK_ACQUIRE_BACKOFF 65536u /* calls by threads without a bank */
+#define MEMTRACK_PAGE_EARNED 16u
 #define MEMTRACK_CHUNK_POINTERS (MEMTRACK_MAX_COUNTER_INDEX / MEMTRACK_COUNTERS_PER_CHUNK)
 
 extern void *__libc_stack_end __attribute__((weak));
@@ -35,7 +40,7 @@ static struct memtrack_thread *thread_make(void)
     size_t memo = (sizeof(struct memtrack_memo) + 63) & ~(size_t)63;
     size_t walk = (sizeof(struct memtrack_walk) + 63) & ~(size_t)63;
     size_t front = (head + memo + 2 * walk + MEMTRACK_PAGE - 1) & ~(size_t)(MEMTRACK_PAGE - 1);
-    char *at = memtrack_map_private(front + MEMTRACK_CHUNK_POINTERS * sizeof(void *));
+    char *at = memtrack_map_private(front + MEMTRACK_CHUNK_POINTERS * (sizeof(void *) + 1));
     if (!at)
         return NULL;
     struct memtrack_thread *thread = (struct memtrack_thread *)(void *)at;
@@ -43,6 +48,7 @@ static struct memtrack_thread *thread_make(void)
     thread->walks[0] = (struct memtrack_walk *)(void *)(at + head + memo);
     thread->walks[1] = (struct memtrack_walk *)(void *)(at + head + memo + walk);
     thread->chunks = (struct memtrack_counters **)(void *)(at + front);
+    thread->visits = (uint8_t *)(thread->chunks + MEMTRACK_CHUNK_POINTERS);
     return thread;
 }
 
@@ -193,9 +199,24 @@ static uint32_t counters_page(struct memtrack_bank *bank, uint32_t index)
     return 0;
 }
 
-/* The chunk of counters for `index` in the thread's bank, when memtrack_thread.chunks has none yet. */
+/* Has this thread reason enough to have a page for these cells of its own? */
+static bool has_earned(struct memtrack_thread *thread, uint32_t index)
+{
+    uint8_t *visits = &thread->visits[index / MEMTRACK_COUNTERS_PER_CHUNK];
+    if (index < MEMTRACK_FIRST_CELL || thread->bank_index == 1 || *visits == MEMTRACK_PAGE_EARNED)
+        return true;
+    ++*visits;
+    return false;
+}
+
+/* The counters for `index` when memtrack_thread.chunks has none yet: in the thread's bank, or marked as shared. */
 MEMTRACK_COLD struct memtrack_counters *memtrack_counters_make(struct memtrack_thread *thread, uint32_t index)
 {
+    if (!has_earned(thread, index)) {
+        struct memtrack_counters *shared = memtrack_shared_counters(index);
+        if (shared)
+            return (struct memtrack_counters *)((uintptr_t)shared | 1);
+    }
     /* No bank: a handler forked between the hook's first look at its thread and its start. */
     uint32_t page = thread->bank ? counters_page(thread->bank, index) : 0;
     if (!page)

@@ -14,7 +14,6 @@ struct CounterReader {
     /// The directory pages of one bank, looked up when first needed.
     private struct Bank {
         let record: UnsafePointer<memtrack_bank>
-        let index: Int
         var directories: [UnsafeRawPointer?]
     }
 
@@ -77,9 +76,7 @@ struct CounterReader {
                         repeating: Freed(blocks: 0, bytes: 0), count: perChunk)
                 }
                 guard let page else { continue }
-                // Bank 0 has many writers and keeps no peak pairs.
-                let epoch = banks[bank].index == 0 ? 0 : peakEpoch
-                Self.addAllocations(page, to: sums, freed + bank * perChunk, epoch)
+                Self.addAllocations(page, to: sums, freed + bank * perChunk, peakEpoch)
             }
             let first = chunk * perChunk
             try body(&pages, first, UnsafeBufferPointer(start: sums, count: min(perChunk, indexes - first)))
@@ -96,7 +93,7 @@ struct CounterReader {
             knownBanks[index] = true
             banks.append(
                 Bank(
-                    record: page.assumingMemoryBound(to: memtrack_bank.self), index: index,
+                    record: page.assumingMemoryBound(to: memtrack_bank.self),
                     directories: Array(repeating: nil, count: Int(MEMTRACK_BANK_DIRECTORIES))))
         }
     }

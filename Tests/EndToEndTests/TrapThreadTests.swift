@@ -45,6 +45,30 @@ import Testing
         #expect(region.allocations(.noStack) > 0)
     }
 
+    /// Guards the sharing of counters: without it these threads take a page of counters for almost every block: 27 MB.
+    /// Nothing may get lost in it, and the peak is as good as that of one thread's counters.
+    @Test func scatteredCounters() throws {
+        let threads = 50
+        let session = try Session()
+        let counts = try TemporaryDirectory()
+        let environment = try session.environment(
+            preload: [Compiled.counter()], ["COUNTER_DIRECTORY": counts.path])
+        let finished = try Command.run(
+            [Compiled.fixture("scattered.c", ["-O1"]), String(threads)], environment: environment)
+        if finished.end == .exited(77) { return }
+        #expect(finished.isSuccess, "\(finished.end)")
+        try CounterFile.expectEqual(session, counts)
+        let report = try FixtureReport(session)
+        let scattered = report.sites(in: "descend").map(\.counters)
+        #expect(scattered.map(\.allocations).reduce(0, +) == threads * 500)
+        #expect(scattered.allSatisfy { $0.allocations == $0.frees })
+        #expect(report.sites(in: "often").map { $0.counters.frees }.reduce(0, +) == threads * 1000)
+        let region = try session.region()
+        #expect(region.regionBytes < 12 << 20)
+        #expect(abs(region.totals.peakBytes - region.recordedPeakBytes) <= Int64(region.peakSlackBytes))
+        #expect(region.totals.peakBytes > Int64(threads) * 500 * 900)
+    }
+
     /// Guards what a bank is after its thread gave it up: destructors of thread-specific data allocate and free in
     /// every round that libc runs, also after ours. The fixture is destructors.c.
     @Test func destructorsOfThreadSpecificData() throws {

@@ -347,14 +347,16 @@ private func builderWithStack(cellBase: UInt32 = 1024, pages: Int = 128) -> (Reg
         #expect(snapshot.peakSlackBytes == 0)
     }
 
-    @Test func bankZeroKeepsNoPairs() throws {
+    @Test func bankZeroHasPairsLikeAnyOther() throws {
         var (builder, first, _) = builder()
         builder.count(
             bank: 0, cell: first,
-            Count(allocations: 1, allocatedBytes: 30, peakEpoch: 7, peakBlocks: 500, peakBytes: 50_000))
+            Count(
+                allocations: 1, allocatedBytes: 30, peakSequence: 2, peakEpoch: 7, peakBlocks: 3,
+                peakBytes: 300))
         let snapshot = try snapshot(builder)
-        #expect(snapshot.cells[0].counters.peakBytes == 880)
-        #expect(snapshot.cells[0].counters.peakBlocks == 9)
+        #expect(snapshot.cells[0].counters.peakBytes == 850 + 300)
+        #expect(snapshot.cells[0].counters.peakBlocks == 8 + 3)
     }
 
     /// A writer that was killed between its two increments left the sequence odd for ever.

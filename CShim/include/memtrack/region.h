@@ -180,8 +180,8 @@ struct memtrack_counters {
     int64_t peak_bytes;
 };
 
-/* One bank: the counters of one thread at a time. Bank 0 is shared by all threads that found no
- * free bank and by re-entrant calls; it is written with atomic instructions and keeps no peak pairs. */
+/* One bank: the counters of one thread at a time. Bank 0 is shared, and written with atomic instructions: by threads
+ * that have counted little in a page of cells, or that found no free bank, and by re-entrant calls. */
 struct memtrack_bank {
     uint32_t owner;          /* thread id that owns it, 0 free (bank 0: always 0)               */
     uint32_t flags;
