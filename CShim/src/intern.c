@@ -38,7 +38,7 @@ static size_t table_bytes(uint64_t slots)
 
 static struct memtrack_intern_table *make_table(struct memtrack_intern_table **place, uint64_t slots)
 {
-    struct memtrack_intern_table *expected = NULL, *table = memtrack_map_private(table_bytes(slots));
+    struct memtrack_intern_table *expected = NULL, *table = memtrack_map_scratch(table_bytes(slots));
     if (!table)
         return NULL;
     table->mask = slots - 1;
@@ -111,8 +111,7 @@ void *memtrack_intern_record(uint32_t *directory, uint32_t chunks, uint32_t numb
     return (char *)memtrack_region_at(page) + (uint64_t)(number % per_chunk) * bytes;
 }
 
-/* The child numbers its own nodes and cells. The parent's tables stay mapped: a hook that the fork
- * interrupted in a signal handler may still hold a pointer into them. */
+/* The child numbers its own nodes and cells. */
 void memtrack_intern_after_fork(void)
 {
     memtrack_nodes_after_fork();

@@ -20,7 +20,7 @@ static bool make_room(struct memtrack_memo *memo, uint32_t bytes)
         return true;
     if (memo->size < MEMTRACK_MEMO_MOST) {
         uint32_t size = memo->size ? memo->size * 2 : MEMTRACK_MEMO_FIRST;
-        char *arena = memtrack_map_private(size);
+        char *arena = memtrack_map_scratch(size);
         if (arena) {
             /* At every instant good for a fork by another thread, and for a handler that never comes back: no
              * head into the old arena, no size of the new one with the old, nothing unmapped that is in use. */

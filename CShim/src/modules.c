@@ -20,6 +20,8 @@
 #include <link.h>
 #include <sys/auxv.h>
 
+#define MEMTRACK_MODULES_COPIED 64u
+#define MEMTRACK_MODULE_DIRECTORY_AT (MEMTRACK_CELL_DIRECTORY_PAGE * MEMTRACK_PAGE + MEMTRACK_MODULE_DIRECTORY_OFFSET)
 #define MEMTRACK_KNOWN_MODULES (MEMTRACK_MODULE_CHUNKS * MEMTRACK_MODULES_PER_CHUNK)
 
 /* A private copy of what the look-up needs; entry 0 is unused. */
@@ -220,8 +222,28 @@ bool memtrack_module_has_text(uint16_t index, const char *text)
     return module && module->flags & MEMTRACK_MODULE_PYTHON && __builtin_strcmp(module->path, text) == 0;
 }
 
-void memtrack_modules_after_fork(void)
+/* The child's region lacks its parent's records: they are copied to the same indexes, for the sake of the rules that name
+ * them (decoding those again was a quarter of the life of a subshell). Not so where there are many: of Python's, mostly. */
+void memtrack_modules_after_fork(const struct memtrack_header *parent)
 {
-    known_count = 1;
+    const uint32_t *directory = (const uint32_t *)(const void *)((const char *)parent + MEMTRACK_MODULE_DIRECTORY_AT);
+    if (known_count > MEMTRACK_MODULES_COPIED)
+        known_count = 1;
+    bool all = known_count > 1;
+    for (uint32_t i = 1; all && i < known_count; i++) {
+        uint32_t page = directory[i / MEMTRACK_MODULES_PER_CHUNK];
+        const struct memtrack_module *theirs =
+            (const struct memtrack_module *)(const void *)((const char *)parent + (uint64_t)page * MEMTRACK_PAGE) +
+            i % MEMTRACK_MODULES_PER_CHUNK;
+        if (!page || known[i].generation == UINT32_MAX || theirs->flags & MEMTRACK_MODULE_PYTHON)
+            continue; /* no rule names it */
+        struct memtrack_module *module = record(i);
+        all = module != NULL;
+        if (!all)
+            break;
+        *module = *theirs;
+        publish(module, i);
+    }
+    memtrack_rt.region->module_generation = parent->module_generation + (all ? 0 : 1);
     memtrack_python_after_fork();
 }

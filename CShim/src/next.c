@@ -214,6 +214,7 @@ MEMTRACK_COLD void memtrack_resolve(void)
     next_is_glibc = libc && malloc_object.end && object_of(libc).start == malloc_object.start;
     memtrack_resolve_new(next_is_glibc ? NULL : (const void *)found.malloc);
     memtrack_resolve_dlclose();
+    memtrack_resolve_fork();
     memtrack_resolve_seccomp();
     memtrack_resolve_mlockall();
     memtrack_resolve_jemalloc();

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Without a launcher nobody removes the regions of ended processes, and a build has thousands. So a process that finds
- * more than MEMTRACK_MOST_FILES in the common directory keeps the newest MEMTRACK_KEPT_FILES and those of the living.
+ * more than MEMTRACK_MOST_FILES in the common directory keeps the newest MEMTRACK_KEPT_FILES and those of the living. On
+ * tmpfs the size of a directory says how many files are in it: nearly all processes look no further.
  *
  * A region is removed only where its process is known to have ended: it was of this boot and of this PID namespace, and
  * there is no process of its number. Two processes may do this at once; to find a file gone is no error.
@@ -12,7 +13,10 @@
 #include <fcntl.h>
 #include <errno.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
+#define MEMTRACK_TMPFS 0x01021994
+#define MEMTRACK_TMPFS_ENTRY 20 /* bytes that an entry adds to a directory's size (BOGO_DIRENT_SIZE in mm/shmem.c) */
 #define MEMTRACK_MOST_FILES 128u
 #define MEMTRACK_KEPT_FILES 64u
 
@@ -95,44 +99,59 @@ static void note(const struct file *file, void *context)
 struct removal {
     long directory;
     uint64_t before;
+    uint64_t namespace; /* of this process */
+    char boot[36];
 };
 
 /* Is it of this PID namespace and this boot? Its own header says; a file without one is a trace, or being made. */
-static bool is_of_here(long directory, const char *name)
+static bool is_of_here(const struct removal *removal, const char *name)
 {
-    uint64_t namespace = 0;
-    char boot[sizeof(((struct memtrack_header *)0)->boot_id)];
-    long fd = memtrack_sys4(SYS_openat, directory, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0);
+    char header[offsetof(struct memtrack_header, uid)]; /* all that says whose it is */
+    uint64_t namespace;
+    long fd = memtrack_sys4(SYS_openat, removal->directory, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0);
     if (memtrack_sys_failed(fd))
         return false;
-    long got = memtrack_sys4(SYS_pread64, fd, &namespace, 8, offsetof(struct memtrack_header, pid_namespace));
-    bool is_here = got == 0;
-    if (got == 8 && memtrack_sys4(SYS_pread64, fd, boot, sizeof(boot), offsetof(struct memtrack_header, boot_id)) ==
-                        (long)sizeof(boot)) {
-        struct stat status;
-        char now[sizeof(boot)] = "";
-        is_here = memtrack_sys4(SYS_newfstatat, AT_FDCWD, "/proc/self/ns/pid", &status, 0) == 0 &&
-                  status.st_ino == namespace && memtrack_read_file("/proc/sys/kernel/random/boot_id", now, 36) == 36 &&
-                  __builtin_memcmp(now, boot, 36) == 0;
-    }
+    long got = memtrack_sys4(SYS_pread64, fd, header, sizeof(header), 0);
     memtrack_sys3(SYS_close, fd, 0, 0);
-    return is_here;
+    if (got != (long)sizeof(header))
+        return got == 0;
+    __builtin_memcpy(&namespace, header + offsetof(struct memtrack_header, pid_namespace), sizeof(namespace));
+    return namespace == removal->namespace &&
+           __builtin_memcmp(header + offsetof(struct memtrack_header, boot_id), removal->boot, sizeof(removal->boot)) == 0;
 }
 
 static void remove_dead(const struct file *file, void *context)
 {
     const struct removal *removal = context;
     if (file->created < removal->before && memtrack_sys3(SYS_kill, file->pid, 0, 0) == -ESRCH &&
-        is_of_here(removal->directory, file->name))
+        is_of_here(removal, file->name))
         memtrack_sys3(SYS_unlinkat, removal->directory, file->name, 0);
+}
+
+/* False where there can be at most MEMTRACK_MOST_FILES. */
+static bool may_be_many(long directory)
+{
+    struct statfs system;
+    struct stat status;
+    return memtrack_sys3(SYS_fstatfs, directory, &system, 0) != 0 || system.f_type != MEMTRACK_TMPFS ||
+           memtrack_sys4(SYS_newfstatat, directory, "", &status, AT_EMPTY_PATH) != 0 ||
+           status.st_size > MEMTRACK_MOST_FILES * MEMTRACK_TMPFS_ENTRY;
 }
 
 void memtrack_reap(long directory)
 {
+    if (!may_be_many(directory))
+        return;
     struct newest newest = {0};
     each(directory, note, &newest);
     if (newest.files <= MEMTRACK_MOST_FILES)
         return;
-    struct removal removal = {directory, newest.time[newest.count - 1]};
+    struct removal removal = {.directory = directory, .before = newest.time[newest.count - 1]};
+    struct stat status;
+    if (memtrack_sys4(SYS_newfstatat, AT_FDCWD, "/proc/self/ns/pid", &status, 0) != 0 ||
+        memtrack_read_file("/proc/sys/kernel/random/boot_id", removal.boot, sizeof(removal.boot)) !=
+            (long)sizeof(removal.boot))
+        return;
+    removal.namespace = status.st_ino;
     each(directory, remove_dead, &removal);
 }

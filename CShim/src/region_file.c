@@ -13,10 +13,8 @@
 #define _GNU_SOURCE
 #include "runtime.h"
 
-#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <link.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -30,103 +28,6 @@
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
-
-extern const ElfW(Ehdr) __ehdr_start __attribute__((visibility("hidden")));
-
-/* The shim's private mappings, copied into the region so that a reader can measure them. A forked child
- * starts with its parent's list. A slot is free while its start is 0; BUSY (1) while being filled. */
-static struct memtrack_mapping mappings[MEMTRACK_MAPPINGS];
-
-static void publish_mapping(struct memtrack_header *header, uint32_t place)
-{
-    header->mappings[place].bytes = mappings[place].bytes;
-    MEMTRACK_STORE_RELEASE(&header->mappings[place].start, mappings[place].start);
-    if (header->mapping_next <= place)
-        header->mapping_next = place + 1;
-}
-
-static void note_mapping(uint64_t start, uint64_t bytes)
-{
-    struct memtrack_header *header = memtrack_rt.region;
-    if (header) {
-        MEMTRACK_ADD(&header->own_private_bytes, bytes);
-        MEMTRACK_ADD(&header->own_reserved_bytes, bytes);
-    }
-    for (uint32_t place = 0; place < MEMTRACK_MAPPINGS; place++) {
-        uint64_t expected = 0;
-        if (!__atomic_compare_exchange_n(&mappings[place].start, &expected, UINT64_C(1), false, __ATOMIC_ACQ_REL,
-                                         __ATOMIC_RELAXED))
-            continue;
-        mappings[place].bytes = bytes;
-        MEMTRACK_STORE_RELEASE(&mappings[place].start, start);
-        if (header)
-            publish_mapping(header, place);
-        return;
-    }
-}
-
-void *memtrack_map_private(size_t bytes)
-{
-    bytes = (bytes + MEMTRACK_PAGE - 1) & ~(size_t)(MEMTRACK_PAGE - 1);
-    bool is_locked = MEMTRACK_LOAD(&memtrack_rt.locks_future); /* then what may be accessed is faulted in at once */
-    long at = memtrack_sys6(SYS_mmap, 0, (long)bytes, is_locked ? PROT_NONE : PROT_READ | PROT_WRITE,
-                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memtrack_sys_failed(at))
-        return NULL;
-    if (is_locked) {
-        memtrack_sys3(SYS_munlock, at, bytes, 0);
-        memtrack_sys3(SYS_mprotect, at, bytes, PROT_READ | PROT_WRITE);
-    }
-    memtrack_sys3(SYS_madvise, at, bytes, MADV_NOHUGEPAGE);
-    memtrack_sys3(SYS_madvise, at, bytes, MADV_DONTDUMP);
-    note_mapping((uint64_t)at, bytes);
-    return (void *)at;
-}
-
-void memtrack_unmap_private(void *start, size_t bytes)
-{
-    struct memtrack_header *header = memtrack_rt.region;
-    bytes = (bytes + MEMTRACK_PAGE - 1) & ~(size_t)(MEMTRACK_PAGE - 1);
-    for (uint32_t place = 0; place < MEMTRACK_MAPPINGS; place++) {
-        if (MEMTRACK_LOAD(&mappings[place].start) != (uint64_t)(uintptr_t)start)
-            continue;
-        if (header)
-            MEMTRACK_STORE(&header->mappings[place].start, UINT64_C(0));
-        MEMTRACK_STORE_RELEASE(&mappings[place].start, UINT64_C(0));
-        break;
-    }
-    if (header) {
-        MEMTRACK_ADD(&header->own_private_bytes, -(uint64_t)bytes);
-        MEMTRACK_ADD(&header->own_reserved_bytes, -(uint64_t)bytes);
-    }
-    memtrack_sys3(SYS_munmap, start, bytes, 0);
-}
-
-struct memtrack_mapping memtrack_own_mapping(uint64_t start, uint64_t end)
-{
-    struct memtrack_mapping first = {end, 0};
-    uint32_t count = MEMTRACK_MAPPINGS;
-    for (uint32_t place = 0; place <= count; place++) {
-        struct memtrack_mapping at = {(uint64_t)(uintptr_t)memtrack_rt.region, memtrack_rt.region_pages * MEMTRACK_PAGE};
-        if (place < count)
-            at = (struct memtrack_mapping){MEMTRACK_LOAD_ACQUIRE(&mappings[place].start), mappings[place].bytes};
-        if (at.start > 1 && at.start < first.start && at.start + at.bytes > start)
-            first = at;
-    }
-    if (first.start < start) {
-        first.bytes -= start - first.start;
-        first.start = start;
-    }
-    return first;
-}
-
-void memtrack_unlock_own(void)
-{
-    memtrack_sys3(SYS_munlock, memtrack_rt.region, memtrack_rt.region_pages * MEMTRACK_PAGE, 0);
-    for (uint32_t place = 0; place < MEMTRACK_MAPPINGS; place++)
-        if (MEMTRACK_LOAD_ACQUIRE(&mappings[place].start) > 1)
-            memtrack_sys3(SYS_munlock, mappings[place].start, mappings[place].bytes, 0);
-}
 
 static void append(char *to, size_t size, const char *text)
 {
@@ -207,96 +108,6 @@ static long open_session(void)
     return -1;
 }
 
-static uint64_t start_ticks(void)
-{
-    char text[1024];
-    long length = memtrack_read_file("/proc/self/stat", text, sizeof(text) - 1);
-    if (length <= 0)
-        return 0;
-    while (length > 0 && text[length - 1] != ')') /* the name may hold blanks and parentheses */
-        length--;
-    uint64_t value = 0;
-    int field = 2;
-    for (const char *at = text + length; *at && field <= 22; at++) {
-        if (*at == ' ') {
-            field++;
-            value = 0;
-        } else if (field == 22 && *at >= '0' && *at <= '9') {
-            value = value * 10 + (uint64_t)(*at - '0');
-        }
-        if (field == 22 && at[1] == ' ')
-            return value;
-        if (at + 1 >= text + sizeof(text) - 1)
-            break;
-    }
-    return 0;
-}
-
-static void write_build_id(struct memtrack_header *header)
-{
-    const char *base = (const char *)&__ehdr_start;
-    const ElfW(Phdr) *ph = (const ElfW(Phdr) *)(const void *)(base + __ehdr_start.e_phoff);
-    for (int i = 0; i < __ehdr_start.e_phnum; i++) {
-        if (ph[i].p_type != PT_NOTE)
-            continue;
-        const char *at = base + ph[i].p_vaddr, *end = at + ph[i].p_memsz;
-        while (at + sizeof(ElfW(Nhdr)) <= end) {
-            const ElfW(Nhdr) *note = (const ElfW(Nhdr) *)(const void *)at;
-            const char *body = at + sizeof(*note) + ((note->n_namesz + 3u) & ~3u);
-            if (note->n_type == NT_GNU_BUILD_ID && note->n_descsz <= sizeof(header->shim_build_id)) {
-                __builtin_memcpy(header->shim_build_id, body, note->n_descsz);
-                header->shim_build_id_bytes = note->n_descsz;
-                return;
-            }
-            at = body + ((note->n_descsz + 3u) & ~3u);
-        }
-    }
-}
-
-static void write_identity(struct memtrack_header *header, uint32_t origin, uint32_t cell_base,
-                           uint64_t parent_created, uint64_t created)
-{
-    header->abi_version = MEMTRACK_ABI_VERSION;
-    header->header_bytes = sizeof(*header);
-    header->file_bytes = memtrack_rt.region_pages * MEMTRACK_PAGE;
-    header->pid = (uint32_t)memtrack_sys3(SYS_getpid, 0, 0, 0);
-    header->parent_pid = (uint32_t)memtrack_sys3(SYS_getppid, 0, 0, 0);
-    header->uid = (uint32_t)memtrack_sys3(SYS_geteuid, 0, 0, 0);
-    header->start_ticks = start_ticks();
-    struct stat status;
-    if (memtrack_sys4(SYS_newfstatat, AT_FDCWD, "/proc/self/ns/pid", &status, 0) == 0)
-        header->pid_namespace = status.st_ino;
-    header->created_realtime_ns = memtrack_clock_ns(CLOCK_REALTIME);
-    header->created_monotonic_ns = created;
-    header->parent_created_monotonic_ns = parent_created;
-    memtrack_read_file("/proc/sys/kernel/random/boot_id", (char *)header->boot_id, 36);
-    header->origin = origin;
-    write_build_id(header);
-    long length = memtrack_sys3(SYS_readlink, "/proc/self/exe", header->executable,
-                                sizeof(header->executable) - 1);
-    if (!memtrack_sys_failed(length))
-        header->executable[length] = 0;
-    else
-        header->executable[0] = 0;
-    __builtin_memcpy(memtrack_rt.executable, header->executable, sizeof(memtrack_rt.executable));
-    length = memtrack_read_file("/proc/self/cmdline", header->command_line, sizeof(header->command_line) - 1);
-    header->command_line_bytes = length > 0 ? (uint32_t)length : 0;
-    header->stack_depth = memtrack_rt.stack_depth;
-    header->sample_bytes = memtrack_rt.sample_bytes;
-    header->unwinder = memtrack_rt.unwinder;
-    header->capabilities = MEMTRACK_CAP_POPULATE | (memtrack_rt.pid_check ? 0 : MEMTRACK_CAP_WIPE_ON_FORK) |
-                           (memtrack_rt.allocator_unit_shift == 5 ? MEMTRACK_CAP_GLIBC_MALLOC : 0);
-    header->node_next = 1;
-    header->cell_base = header->cell_next = cell_base;
-    header->module_next = 1;
-    header->bank_next = 1;
-    header->flush_bytes = MEMTRACK_FLUSH_BYTES;
-    header->livemap_chunk_shift = 26;
-    header->livemap_unit = 1u << memtrack_rt.allocator_unit_shift;
-    header->used_pages = MEMTRACK_FIRST_FREE_PAGE;
-    header->own_reserved_bytes = header->file_bytes;
-}
-
 static uint64_t capacity_pages(void)
 {
     uint64_t bytes = memtrack_rt.region_bytes ? memtrack_rt.region_bytes : MEMTRACK_DEFAULT_BYTES;
@@ -358,7 +169,7 @@ static void *map_file(long fd)
 }
 
 /* Makes and maps the file; false where that is not possible, and then a trace is left at most. */
-bool memtrack_region_create(uint32_t origin, uint32_t cell_base, uint64_t parent_created)
+bool memtrack_region_create(const struct memtrack_header *parent, uint32_t cell_base)
 {
     memtrack_rt.region = NULL;
     memtrack_rt.region_pages = capacity_pages();
@@ -386,16 +197,10 @@ bool memtrack_region_create(uint32_t origin, uint32_t cell_base, uint64_t parent
     struct memtrack_header *header = mapping;
     memtrack_rt.reserved_pages = MEMTRACK_INITIAL_PAGES;
     memtrack_rt.region_backoff = 0;
-    write_identity(header, origin, cell_base, parent_created, created);
+    memtrack_identity_write(header, parent, cell_base, created);
     memtrack_rt.cell_bias = cell_base - MEMTRACK_FIRST_CELL;
     MEMTRACK_STORE_RELEASE(&memtrack_rt.region, header); /* from here a signal handler of ours may count in it */
-    for (uint32_t place = 0; place < MEMTRACK_MAPPINGS; place++) {
-        if (mappings[place].start <= 1)
-            continue;
-        publish_mapping(header, place);
-        header->own_private_bytes += mappings[place].bytes;
-        header->own_reserved_bytes += mappings[place].bytes;
-    }
+    memtrack_private_publish(header);
     MEMTRACK_STORE_RELEASE(&header->state, (uint32_t)MEMTRACK_STATE_COUNTING);
     MEMTRACK_STORE_RELEASE(&header->magic, MEMTRACK_MAGIC);
     return true;

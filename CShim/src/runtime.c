@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Start of the shim, the slow way into a hook, flushing, and repair after fork. See runtime.h.
+ * Start of the shim, the slow way into a hook, and flushing. See runtime.h.
  */
 #define _GNU_SOURCE
 #include "runtime.h"
@@ -15,39 +15,21 @@
 #define MEMTRACK_LEAST_SPACE (UINT64_C(128) << 20)
 
 static struct memtrack_page no_page = {.epoch = 0};
-static struct memtrack_thread no_thread = {.ready = ~UINT64_C(1), .epoch = ~UINT64_C(1)};
+struct memtrack_thread memtrack_no_thread = {.ready = ~UINT64_C(1), .epoch = ~UINT64_C(1)};
 
 struct memtrack_runtime memtrack_rt = {.page = &no_page, .stopped = 1};
-__thread struct memtrack_thread *memtrack_self __attribute__((tls_model("initial-exec"))) = &no_thread;
-
-/* Where the kernel has no MADV_WIPEONFORK the pid tells that this is not the process that booted, and a page that
- * forked children do not get tells them from a vfork child, which shares all memory with its parent. */
-#define MEMTRACK_COOKIE UINT64_C(0x6d656d747261636b)
-static uint64_t *cookie;
-
-static bool make_cookie(void)
-{
-    cookie = memtrack_map_private(MEMTRACK_PAGE);
-    if (!cookie || memtrack_sys3(SYS_madvise, cookie, MEMTRACK_PAGE, MADV_DONTFORK) != 0)
-        return false;
-    *cookie = MEMTRACK_COOKIE;
-    return true;
-}
-
-static bool has_cookie(void)
-{
-    return cookie && memtrack_readable((uintptr_t)cookie) && *(volatile uint64_t *)cookie == MEMTRACK_COOKIE;
-}
+__thread struct memtrack_thread *memtrack_self __attribute__((tls_model("initial-exec"))) = &memtrack_no_thread;
 
 static struct memtrack_page *make_page(void)
 {
-    struct memtrack_page *page = memtrack_map_private(MEMTRACK_PAGE);
-    if (!page)
+    struct memtrack_page *page = memtrack_private_start();
+    if (!page) {
+        page = memtrack_map_private(MEMTRACK_PAGE);
+        if (page && memtrack_sys3(SYS_madvise, page, MEMTRACK_PAGE, MADV_WIPEONFORK) != 0)
+            memtrack_rt.pid_check = 1;
+    }
+    if (!page || (memtrack_rt.pid_check && !memtrack_fork_prepare()))
         return NULL;
-    if (memtrack_sys3(SYS_madvise, page, MEMTRACK_PAGE, MADV_WIPEONFORK) != 0)
-        memtrack_rt.pid_check = 1;
-    if (memtrack_rt.pid_check && !make_cookie())
-        return NULL; /* nor that: forks would go unnoticed, so nothing is counted */
     page->epoch = MEMTRACK_EPOCH_FIRST;
     return page;
 }
@@ -90,7 +72,7 @@ void memtrack_boot(void)
     memtrack_rt.special = memtrack_rt.verify_stacks || memtrack_rt.unwinder != MEMTRACK_UNWINDER_RULES;
     memtrack_rt.allocator_unit_shift = memtrack_next_is_glibc() && !memtrack_python_is_there() ? 5 : 4;
     struct memtrack_page *page = make_page();
-    if (!page || !memtrack_livemap_create() || !memtrack_region_create(MEMTRACK_ORIGIN_EXEC, MEMTRACK_FIRST_CELL, 0))
+    if (!page || !memtrack_livemap_create() || !memtrack_region_create(NULL, MEMTRACK_FIRST_CELL))
         return;
     memtrack_rt.pid = memtrack_rt.region->pid;
     memtrack_rt.region->livemap_root = (uint64_t)(uintptr_t)memtrack_livemap_root;
@@ -99,80 +81,24 @@ void memtrack_boot(void)
     MEMTRACK_STORE_RELEASE(&memtrack_rt.stopped, 0u);
 }
 
-/* The first allocation after fork, in the child: a region of its own, with nothing in it. The live map is
- * private memory and right already. */
-static bool repair_after_fork(struct memtrack_thread *self)
-{
-    struct memtrack_page *page = memtrack_rt.page;
-    uint32_t claimed = 0;
-    if (!__atomic_compare_exchange_n(&page->child_claim, &claimed, 1u, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
-        return false; /* a signal handler that interrupts the repair, or a raw clone's sibling: not counted */
-    struct memtrack_header *parent = memtrack_rt.region;
-    if (!parent) { /* forked by a signal handler in the middle of its parent's own repair */
-        memtrack_rt.stopped = 1;
-        return false;
-    }
-    uint64_t parent_pages = memtrack_rt.region_pages;
-    bool interrupted = self != &no_thread && memtrack_is_busy(self);
-    uint32_t cell_base = parent->cell_next;
-    uint32_t generation = parent->module_generation;
-    memtrack_self = &no_thread;
-    memtrack_threads_after_fork(interrupted ? self : NULL);
-    memtrack_intern_after_fork();
-    memtrack_modules_after_fork();
-    if (!memtrack_rt.follow_children || (memtrack_rt.pid_check && !make_cookie()) ||
-        !memtrack_region_create(MEMTRACK_ORIGIN_FORK, cell_base, parent->created_monotonic_ns)) {
-        memtrack_rt.stopped = 1;
-        if (memtrack_rt.follow_children)
-            MEMTRACK_ADD(&parent->health.children_lost, 1);
-        memtrack_rt.region = parent; /* stays mapped; `stopped` keeps us from writing to it */
-        return false;
-    }
-    memtrack_rt.pid = memtrack_rt.region->pid;
-    memtrack_rt.region->module_generation = generation + 1; /* no cached rule of the parent's module indexes matches */
-    memtrack_rt.region->livemap_root = (uint64_t)(uintptr_t)memtrack_livemap_root;
-    /* A hook that the fork interrupted goes on with pointers into the parent's region, which is not ours to write:
-     * private pages take its place. */
-    if (interrupted)
-        memtrack_sys6(SYS_mmap, (long)parent, (long)(parent_pages * MEMTRACK_PAGE), PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
-    else
-        memtrack_sys3(SYS_munmap, parent, parent_pages * MEMTRACK_PAGE, 0);
-    MEMTRACK_STORE(&page->child_claim, 0u);
-    MEMTRACK_STORE_RELEASE(&page->epoch, (uint64_t)MEMTRACK_EPOCH_FIRST);
-    return true;
-}
-
-static bool is_forked_child(void)
-{
-    if (MEMTRACK_LOAD(&memtrack_rt.page->epoch) == 0)
-        return true;
-    if (!memtrack_rt.pid_check)
-        return false;
-    long pid = memtrack_sys3(SYS_getpid, 0, 0, 0);
-    return pid > 0 && (uint32_t)pid != memtrack_rt.pid && !has_cookie();
-}
-
 /* Everything that is not the plain case. NULL: count without a bank, or (if stopped) not at all. */
 MEMTRACK_COLD struct memtrack_thread *memtrack_enter_slow(const uintptr_t *frame, uint64_t *mark)
 {
     if (MEMTRACK_LOAD_ACQUIRE(&memtrack_rt.stopped))
         return NULL;
     struct memtrack_thread *thread = memtrack_self;
-    if (MEMTRACK_UNLIKELY(is_forked_child())) {
-        if (!repair_after_fork(thread))
+    if (MEMTRACK_UNLIKELY(memtrack_is_forked_child())) {
+        if (!memtrack_fork_repair())
             return NULL;
-        thread = &no_thread;
+        thread = &memtrack_no_thread;
     }
-    if (thread == &no_thread) {
-        thread = memtrack_thread_acquire(mark);
-        return thread;
-    }
+    if (thread == &memtrack_no_thread)
+        return memtrack_thread_acquire(mark);
     bool abandoned = memtrack_is_busy(thread);
     if (abandoned && !memtrack_hook_is_abandoned(thread, frame))
         return NULL;
     if (abandoned && !thread->epoch) {
-        memtrack_self = &no_thread; /* left while it was being set up: the bank is found again by its owner's id */
+        memtrack_self = &memtrack_no_thread; /* left while it was being set up: the bank is found again by its owner's id */
         return memtrack_thread_acquire(mark);
     }
     uint64_t epoch = memtrack_epoch_for_threads();
@@ -212,8 +138,13 @@ MEMTRACK_COLD void memtrack_flush(struct memtrack_thread *thread)
 /* After dlclose (and before it, for what other threads do meanwhile): addresses may mean other code from now on. */
 void memtrack_modules_changed(void)
 {
-    if (MEMTRACK_LOAD(&memtrack_rt.stopped) || !memtrack_rt.region || is_forked_child())
-        return; /* a forked child's repair raises the generation, and the region is still its parent's */
+    if (MEMTRACK_LOAD(&memtrack_rt.stopped) || !memtrack_rt.region)
+        return;
+    if (memtrack_is_forked_child()) { /* and its region is still its parent's */
+        memtrack_fork_changed_modules();
+        return;
+    }
+    MEMTRACK_ADD(&memtrack_cfi_generation, 1);
     MEMTRACK_ADD(&memtrack_rt.region->module_generation, 1);
     __atomic_fetch_add(&memtrack_rt.page->epoch, (uint64_t)MEMTRACK_EPOCH_STEP, __ATOMIC_RELEASE);
 }

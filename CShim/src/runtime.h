@@ -67,7 +67,7 @@ struct memtrack_thread {
     uint64_t sample_chance; /* state of the thread's random numbers, see sampling.c */
     int64_t sample_left;  /* bytes up to the next sample point */
     uint32_t multi;       /* this thread has seen that the process has several threads */
-};
+} __attribute__((aligned(128))); /* no two share a cache line, nor a pair of them */
 
 struct memtrack_runtime {
     struct memtrack_page *page;      /* never NULL: a static page until boot */
@@ -106,6 +106,7 @@ struct memtrack_runtime {
 extern struct memtrack_runtime memtrack_rt __attribute__((visibility("hidden")));
 extern __thread struct memtrack_thread *memtrack_self
     __attribute__((visibility("hidden"), tls_model("initial-exec")));
+extern struct memtrack_thread memtrack_no_thread __attribute__((visibility("hidden"))); /* of a thread without a bank */
 
 /* runtime.c */
 void memtrack_boot(void);                             /* once, at the first call of any hook */
@@ -115,11 +116,18 @@ bool memtrack_enter_is_reentrant(void);
 void memtrack_flush(struct memtrack_thread *thread);  /* hand delta to the process totals */
 void memtrack_modules_changed(void);                  /* after dlclose */
 
+/* fork.c */
+void memtrack_resolve_fork(void);
+bool memtrack_fork_prepare(void);                     /* where there is no MADV_WIPEONFORK; false: forks go unnoticed */
+bool memtrack_is_forked_child(void);                  /* which has not been repaired yet */
+void memtrack_fork_changed_modules(void);             /* in such a child */
+bool memtrack_fork_repair(void);                      /* by its first allocation; false: not counted */
+
 /* guard.c: false while the hook that the thread is BUSY with may be running */
 bool memtrack_hook_is_abandoned(struct memtrack_thread *thread, const uintptr_t *frame);
 
 /* region_file.c: creating the region and taking pages from it */
-bool memtrack_region_create(uint32_t origin, uint32_t cell_base, uint64_t parent_created);
+bool memtrack_region_create(const struct memtrack_header *parent, uint32_t cell_base); /* parent: NULL after exec */
 uint32_t memtrack_region_take(uint32_t pages);        /* page index of zeroed, reserved pages; 0 if refused */
 static inline void *memtrack_region_at(uint32_t page)
 {
@@ -128,6 +136,16 @@ static inline void *memtrack_region_at(uint32_t page)
 
 void memtrack_region_give_up(void);                   /* no region was even tried: leave a trace of this process */
 long memtrack_read_file(const char *path, char *to, size_t size); /* bytes read, -1 where it cannot be opened */
+
+/* identity.c: the header of a new region */
+void memtrack_identity_write(struct memtrack_header *header, const struct memtrack_header *parent, uint32_t cell_base,
+                             uint64_t created);
+
+/* private.c */
+void *memtrack_private_start(void);
+void memtrack_private_publish(struct memtrack_header *header); /* lists it all in a new region */
+void memtrack_private_after_fork(bool interrupted);
+void memtrack_private_keep_on_fork(bool keep);        /* scratch memory too, or not */
 struct memtrack_mapping memtrack_own_mapping(uint64_t start, uint64_t end); /* the first of the shim's in there */
 void memtrack_unlock_own(void);                       /* munlock all of the shim's */
 
@@ -147,7 +165,7 @@ struct memtrack_thread *memtrack_thread_acquire(uint64_t *mark);
 struct memtrack_counters *memtrack_counters_make(struct memtrack_thread *thread, uint32_t index);
 struct memtrack_counters *memtrack_shared_counters(uint32_t index); /* bank 0 */
 uintptr_t memtrack_stack_top(uintptr_t here);  /* where the thread's stack ends; 0: `here` is not on it */
-void memtrack_threads_after_fork(struct memtrack_thread *interrupted);
+void memtrack_threads_after_fork(bool interrupted);
 
 /* nodes.c, cells.c: from (parent, frame) to node and from (stack, class) to cell; intern.c */
 uint32_t memtrack_nodes(struct memtrack_walk *walk, uint32_t from, uint32_t end);
@@ -161,7 +179,7 @@ void memtrack_clock_find(void);
 
 /* modules.c */
 uint16_t memtrack_module_index(const struct memtrack_object *object);
-void memtrack_modules_after_fork(void);
+void memtrack_modules_after_fork(const struct memtrack_header *parent); /* with the child's region in place */
 uint16_t memtrack_module_of_text(const char *text, uint32_t most);
 bool memtrack_module_has_text(uint16_t index, const char *text);
 

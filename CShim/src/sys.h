@@ -53,9 +53,10 @@ static inline bool memtrack_sys_failed(long result)
 }
 
 /* Private anonymous memory, zeroed, kept out of core dumps and of huge pages, listed in the region.
- * NULL where the kernel refuses. In region_file.c. */
+ * NULL where the kernel refuses. A forked child has a copy of the one kind, and starts without the other. In private.c. */
 void *memtrack_map_private(size_t bytes);
-void memtrack_unmap_private(void *start, size_t bytes);
+void *memtrack_map_scratch(size_t bytes);
+void memtrack_unmap_private(void *start, size_t bytes); /* of both */
 
 /* True if the eight bytes at `address` can be read, asked of the kernel without touching them:
  * rt_sigprocmask copies the set before it rejects the operation. Where the call is refused, nothing is known: false. About 100 ns. The idea is

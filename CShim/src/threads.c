@@ -20,7 +20,6 @@
 #include "stacks.h"
 
 #include <errno.h>
-#include <sys/mman.h>
 
 #define MEMTRACK_RECLAIM_TRIES 8u
 #define MEMTRACK_ACQUIRE_BACKOFF 65536u /* calls by threads without a bank */
@@ -34,20 +33,34 @@ static uint32_t *bank_directory(void)
     return memtrack_region_at(MEMTRACK_BANK_DIRECTORY_PAGE);
 }
 
-static struct memtrack_thread *thread_make(void)
+/* States of threads, by bank index, a page of them at a time. They are kept memory, so that a forked child can look at its
+ * own; all else that a thread has is scratch. */
+#define MEMTRACK_STATES_PER_PAGE (MEMTRACK_PAGE / sizeof(struct memtrack_thread))
+static struct memtrack_thread *states[MEMTRACK_BANKS / 8];
+_Static_assert(MEMTRACK_STATES_PER_PAGE >= 8, "a page of thread states serves fewer banks than are reckoned with");
+
+static struct memtrack_thread *thread_make(uint32_t index)
 {
-    size_t head = (sizeof(struct memtrack_thread) + 63) & ~(size_t)63;
+    struct memtrack_thread **page = &states[index / MEMTRACK_STATES_PER_PAGE], *expected = MEMTRACK_LOAD_ACQUIRE(page);
+    if (!expected) {
+        struct memtrack_thread *fresh = memtrack_map_private(MEMTRACK_PAGE);
+        if (!fresh)
+            return NULL;
+        if (__atomic_compare_exchange_n(page, &expected, fresh, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+            expected = fresh; /* else another thread was first, and this page is never touched */
+    }
+    struct memtrack_thread *thread = expected + index % MEMTRACK_STATES_PER_PAGE;
     size_t memo = (sizeof(struct memtrack_memo) + 63) & ~(size_t)63;
     size_t walk = (sizeof(struct memtrack_walk) + 63) & ~(size_t)63;
-    size_t front = (head + memo + 2 * walk + MEMTRACK_PAGE - 1) & ~(size_t)(MEMTRACK_PAGE - 1);
-    char *at = memtrack_map_private(front + MEMTRACK_CHUNK_POINTERS * (sizeof(void *) + 1));
+    size_t front = (memo + 2 * walk + MEMTRACK_PAGE - 1) & ~(size_t)(MEMTRACK_PAGE - 1);
+    char *at = memtrack_map_scratch(front + MEMTRACK_CHUNK_POINTERS * (sizeof(void *) + 1));
     if (!at)
         return NULL;
-    struct memtrack_thread *thread = (struct memtrack_thread *)(void *)at;
-    thread->memo = (struct memtrack_memo *)(void *)(at + head);
-    thread->walks[0] = (struct memtrack_walk *)(void *)(at + head + memo);
-    thread->walks[1] = (struct memtrack_walk *)(void *)(at + head + memo + walk);
-    thread->chunks = (struct memtrack_counters **)(void *)(at + front);
+    *thread = (struct memtrack_thread){
+        .memo = (struct memtrack_memo *)(void *)at,
+        .walks = {(struct memtrack_walk *)(void *)(at + memo), (struct memtrack_walk *)(void *)(at + memo + walk)},
+        .chunks = (struct memtrack_counters **)(void *)(at + front),
+    };
     thread->visits = (uint8_t *)(thread->chunks + MEMTRACK_CHUNK_POINTERS);
     return thread;
 }
@@ -138,9 +151,7 @@ static struct memtrack_thread *extend(uint32_t tid, uint64_t *mark)
             return NULL;
     } while (!__atomic_compare_exchange_n(&memtrack_rt.region->bank_next, &index, index + 1, false,
                                           __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
-    struct memtrack_thread *thread = memtrack_rt.threads[index]; /* of a fork parent, or NULL */
-    if (!thread)
-        thread = thread_make();
+    struct memtrack_thread *thread = thread_make(index);
     if (!thread)
         return NULL;
     struct memtrack_bank *bank = memtrack_region_at(page);
@@ -245,23 +256,15 @@ struct memtrack_counters *memtrack_shared_counters(uint32_t index)
     return (struct memtrack_counters *)memtrack_region_at(counters) + index % MEMTRACK_COUNTERS_PER_CHUNK;
 }
 
-/* In a forked child: no thread but the caller exists, and the new region has no banks yet. The caller's
- * own memory is left alone where the fork happened inside one of its hooks (in a signal handler). */
-void memtrack_threads_after_fork(struct memtrack_thread *interrupted)
+/* In a forked child: no thread but the caller exists, and the new region has no banks yet. A hook that the fork interrupted
+ * (in a signal handler) goes on with its thread's state, which is then nobody else's. */
+void memtrack_threads_after_fork(bool interrupted)
 {
     memtrack_rt.threads_seen = 0;
     memtrack_rt.reclaim_hint = 0;
-    for (uint32_t i = 1; i < MEMTRACK_BANKS; i++) {
-        struct memtrack_thread *thread = memtrack_rt.threads[i];
-        if (!thread)
-            continue;
-        if (thread == interrupted) {
+    for (uint32_t i = 1; i < MEMTRACK_BANKS; i++)
+        if (memtrack_rt.threads[i]) /* or else the pages of the array would be written to, and copied */
             memtrack_rt.threads[i] = NULL;
-            continue;
-        }
-        if (memtrack_sys3(SYS_madvise, thread->chunks, MEMTRACK_CHUNK_POINTERS * sizeof(void *), MADV_DONTNEED) != 0)
-            __builtin_memset(thread->chunks, 0, MEMTRACK_CHUNK_POINTERS * sizeof(void *));
-        thread->bank = NULL;
-        thread->delta = 0;
-    }
+    if (interrupted)
+        __builtin_memset(states, 0, sizeof(states));
 }

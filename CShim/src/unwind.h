@@ -65,6 +65,11 @@ bool memtrack_object_find(uintptr_t pc, struct memtrack_object *out);
 /* `pc` is the address to look up: return address - 1, or the exact pc of an interrupted frame. */
 void memtrack_rule_decode(const struct memtrack_object *object, uintptr_t pc, struct memtrack_rule *out);
 
+/* What the CFI of an address says is remembered as long as this stays the same: raise it where another object may have
+ * come to lie there. And in a forked child, unless a walk that the fork interrupted goes on. */
+extern uint32_t memtrack_cfi_generation __attribute__((visibility("hidden")));
+void memtrack_cfi_after_fork(void);
+
 /* DWARF register numbers: 6 = rbp, 7 = rsp, 16 = ip.
  *
  * ip, rsp and rbp are values whenever they are known. The other registers are loaded when some rule

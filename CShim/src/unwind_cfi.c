@@ -5,19 +5,35 @@
  * The byte code is DWARF 5, chapter 6.4.2, with the GNU additions. A program is straight-line code, so it
  * ends; the rows that it remembers go on a stack of MEMTRACK_REMEMBERED. Whatever is unknown, too deep or
  * does not fit 32 bits makes the whole row "broken".
+ *
+ * GOING ON. A function of a thousand calls has a program of thousands of operations, and each of its return addresses
+ * would run it from the start: in cc1's start-up that was half of all instructions. So a few programs are kept where they
+ * stopped, and go on from there for a pc further down. Each is taken by one thread at a time; who finds it taken does
+ * without. One that is left taken, by longjmp out of a signal handler, is not used again.
  */
 #include "unwind_cfi.h"
 
 #define MEMTRACK_REMEMBERED 8
+#define MEMTRACK_RUNS 4
 
 struct run {
-    struct memtrack_row *row;
-    const struct memtrack_row *initial; /* row after the CIE's program, NULL while that runs */
+    struct memtrack_row row;
+    struct memtrack_row initial; /* row after the CIE's program */
     const struct memtrack_fde *fde;
     uint64_t pc, location;
+    uint64_t program;            /* where the FDE's begins; 0: that of the CIE runs */
+    struct memtrack_reader code; /* what is left of it */
+    uint32_t generation;
     unsigned remembered;
     struct memtrack_row stack[MEMTRACK_REMEMBERED];
 };
+
+static struct {
+    uint32_t taken;
+    struct run run;
+} runs[MEMTRACK_RUNS];
+
+uint32_t memtrack_cfi_generation;
 
 enum {
     /* the two high bits are an operation, the six low ones its operand */
@@ -66,18 +82,18 @@ static bool set_register(struct run *run, uint64_t number, enum memtrack_where w
         return true;
     if (value != (int32_t)value)
         return false;
-    run->row->where[number] = (uint8_t)where;
-    run->row->value[number] = (int32_t)value;
+    run->row.where[number] = (uint8_t)where;
+    run->row.value[number] = (int32_t)value;
     return true;
 }
 
 static bool restore_register(struct run *run, uint64_t number)
 {
-    if (!run->initial)
+    if (!run->program)
         return false;
     if (number < MEMTRACK_REGISTERS) {
-        run->row->where[number] = run->initial->where[number];
-        run->row->value[number] = run->initial->value[number];
+        run->row.where[number] = run->initial.where[number];
+        run->row.value[number] = run->initial.value[number];
     }
     return true;
 }
@@ -86,16 +102,16 @@ static bool set_cfa(struct run *run, enum memtrack_cfa_form form, uint64_t numbe
 {
     if (number > UINT16_MAX || value != (int32_t)value)
         return false;
-    run->row->cfa_form = (uint8_t)form;
-    run->row->cfa_register = (uint16_t)number;
-    run->row->cfa_value = (int32_t)value;
+    run->row.cfa_form = (uint8_t)form;
+    run->row.cfa_register = (uint16_t)number;
+    run->row.cfa_value = (int32_t)value;
     return true;
 }
 
 static bool set_cfa_offset(struct run *run, int64_t value)
 {
-    return run->row->cfa_form == MEMTRACK_CFA_REGISTER
-        && set_cfa(run, MEMTRACK_CFA_REGISTER, run->row->cfa_register, value);
+    return run->row.cfa_form == MEMTRACK_CFA_REGISTER
+        && set_cfa(run, MEMTRACK_CFA_REGISTER, run->row.cfa_register, value);
 }
 
 /* Steps over a block and gives its distance from the CIE. */
@@ -128,8 +144,8 @@ static bool run_extended(struct run *run, struct memtrack_reader *code, uint8_t 
         return set_cfa(run, MEMTRACK_CFA_REGISTER, number,
                        factored(run, (uint64_t)memtrack_reader_sleb(code)));
     case DEF_CFA_REGISTER:
-        return run->row->cfa_form == MEMTRACK_CFA_REGISTER
-            && set_cfa(run, MEMTRACK_CFA_REGISTER, memtrack_reader_uleb(code), run->row->cfa_value);
+        return run->row.cfa_form == MEMTRACK_CFA_REGISTER
+            && set_cfa(run, MEMTRACK_CFA_REGISTER, memtrack_reader_uleb(code), run->row.cfa_value);
     case DEF_CFA_OFFSET: return set_cfa_offset(run, (int64_t)memtrack_reader_uleb(code));
     case DEF_CFA_OFFSET_SF:
         return set_cfa_offset(run, factored(run, (uint64_t)memtrack_reader_sleb(code)));
@@ -138,12 +154,12 @@ static bool run_extended(struct run *run, struct memtrack_reader *code, uint8_t 
     case REMEMBER_STATE:
         if (run->remembered == MEMTRACK_REMEMBERED)
             return false;
-        run->stack[run->remembered++] = *run->row;
+        run->stack[run->remembered++] = run->row;
         return true;
     case RESTORE_STATE:
         if (run->remembered == 0)
             return false;
-        *run->row = run->stack[--run->remembered];
+        run->row = run->stack[--run->remembered];
         return true;
     case GNU_WINDOW_SAVE: return true;
     case GNU_ARGS_SIZE: memtrack_reader_uleb(code); return true;
@@ -175,10 +191,12 @@ static bool run_extended(struct run *run, struct memtrack_reader *code, uint8_t 
     }
 }
 
-/* Until the end of the program, or of the row that holds at run->pc. */
-static bool run_program(struct run *run, struct memtrack_reader code)
+/* Until the end of the program, or of the row that holds at run->pc: then it stands before the operation that ends it. */
+static bool run_program(struct run *run)
 {
+    struct memtrack_reader code = run->code;
     while (code.at < code.end) {
+        uint64_t location = run->location;
         uint8_t byte = memtrack_reader_u8(&code);
         uint8_t low = byte & 0x3f;
         bool good = true;
@@ -192,10 +210,52 @@ static bool run_program(struct run *run, struct memtrack_reader code)
         }
         if (!good || code.failed)
             return false;
-        if (run->location > run->pc)
+        if (run->location > run->pc) {
+            run->location = location;
             return true;
+        }
+        run->code = code;
     }
     return true;
+}
+
+static bool start(struct run *run, const struct memtrack_fde *fde)
+{
+    run->program = 0;
+    run->location = fde->begin;
+    run->remembered = 0;
+    run->row = (struct memtrack_row){.cfa_form = MEMTRACK_CFA_UNSAID};
+    run->code = fde->initial;
+    if (!run_program(run))
+        return false;
+    run->initial = run->row;
+    run->program = fde->program.at;
+    run->location = fde->begin;
+    run->code = fde->program;
+    return true;
+}
+
+/* Afterwards `run` is fit to go on, or has no program. */
+static bool find_in_run(struct run *run, uintptr_t pc, const struct memtrack_fde *fde)
+{
+    uint32_t generation = __atomic_load_n(&memtrack_cfi_generation, __ATOMIC_ACQUIRE);
+    bool goes_on = run->program == fde->program.at && run->generation == generation && run->location <= pc;
+    run->generation = generation;
+    run->fde = fde;
+    run->pc = pc;
+    bool good = (goes_on || start(run, fde)) && run_program(run);
+    if (!good)
+        run->program = 0;
+    return good;
+}
+
+static __attribute__((noinline)) bool find_anew(uintptr_t pc, const struct memtrack_fde *fde, struct memtrack_row *row)
+{
+    struct run run; /* not initialised as a whole: the stack is large and mostly unused */
+    run.program = 0;
+    bool good = find_in_run(&run, pc, fde);
+    *row = run.row;
+    return good;
 }
 
 static enum memtrack_lookup find_row(const struct memtrack_object *object, uintptr_t pc,
@@ -204,26 +264,26 @@ static enum memtrack_lookup find_row(const struct memtrack_object *object, uintp
     enum memtrack_lookup lookup = memtrack_fde_find(object, pc, fde);
     if (lookup != MEMTRACK_LOOKUP_FOUND)
         return lookup;
-
-    struct run run; /* not initialised as a whole: the stack is large and mostly unused */
-    run.row = &out->row;
-    run.initial = NULL;
-    run.fde = fde;
-    run.pc = pc;
-    run.location = fde->begin;
-    run.remembered = 0;
-    out->row = (struct memtrack_row){.cfa_form = MEMTRACK_CFA_UNSAID};
     out->base = fde->cie;
     out->return_column = fde->return_column;
     out->signal = fde->signal;
-    if (!run_program(&run, fde->initial))
-        return MEMTRACK_LOOKUP_BROKEN;
-    struct memtrack_row initial = out->row;
-    run.initial = &initial;
-    run.location = fde->begin;
-    if (!run_program(&run, fde->program))
-        return MEMTRACK_LOOKUP_BROKEN;
-    return MEMTRACK_LOOKUP_FOUND;
+    uint32_t place = (uint32_t)(fde->begin >> 4) % MEMTRACK_RUNS;
+    bool good;
+    if (__atomic_exchange_n(&runs[place].taken, 1u, __ATOMIC_ACQUIRE) == 0) {
+        good = find_in_run(&runs[place].run, pc, fde);
+        out->row = runs[place].run.row;
+        __atomic_store_n(&runs[place].taken, 0u, __ATOMIC_RELEASE);
+    } else {
+        good = find_anew(pc, fde, &out->row);
+    }
+    return good ? MEMTRACK_LOOKUP_FOUND : MEMTRACK_LOOKUP_BROKEN;
+}
+
+void memtrack_cfi_after_fork(void)
+{
+    for (int place = 0; place < MEMTRACK_RUNS; place++)
+        if (runs[place].taken)
+            runs[place].run.program = runs[place].taken = 0;
 }
 
 /* Where a return address is the first byte of a function and nothing covers the byte before, that function

@@ -135,6 +135,7 @@ static struct memtrack_object build(const struct plan *plan)
     put_u32((uint32_t)(CODE - (uintptr_t)memory));
     put_u32((uint32_t)(fde - memory));
     uintptr_t start = (uintptr_t)memory;
+    memtrack_cfi_generation++; /* another image at the same address */
     return (struct memtrack_object){.eh_frame_hdr = memory, .start = start, .end = (uintptr_t)end};
 }
 
@@ -272,6 +273,7 @@ static void truncations(void)
     uintptr_t end = object.end;
     for (object.end = object.start + 1; object.end < end - 4; object.end++) {
         struct memtrack_rule rule;
+        memtrack_cfi_generation++;
         memtrack_rule_decode(&object, CODE + 5, &rule);
         check(rule.kind == MEMTRACK_RULE_FULL, "truncated to %u bytes: kind %d",
               (unsigned)(object.end - object.start), rule.kind);

@@ -107,6 +107,7 @@ static void fuzz_file(const char *path)
             uint64_t value = random_next(&random);
             block[damaged[i]] = value % 4 == 0 ? 0xff : (uint8_t)(value >> 8);
         }
+        memtrack_cfi_generation++;
         current = (struct memtrack_object){block, (uintptr_t)block, (uintptr_t)block + used, NULL};
         uintptr_t code = (uintptr_t)block + (uintptr_t)(intptr_t)table[which].code;
         try_pc(code, &random);

@@ -237,7 +237,13 @@ static void compare(const char *path, const struct image *image, uint64_t pc, Dw
     Dwarf_Addr start, end;
     int column = dwarf_frame_info(theirs, &start, &end, &signal);
     enum memtrack_lookup lookup = memtrack_frame_find(&image->object, pc + image->bias, &frame);
-    memtrack_rule_decode(&image->object, pc + image->bias, &rule);
+    memtrack_rule_decode(&image->object, pc + image->bias, &rule); /* goes on where the last one stopped */
+    memtrack_cfi_generation++;
+    struct memtrack_rule anew;
+    memtrack_rule_decode(&image->object, pc + image->bias, &anew);
+    check(rule.kind == anew.kind && rule.flags == anew.flags && rule.cfa_offset == anew.cfa_offset &&
+              rule.rbp_offset == anew.rbp_offset,
+          "%s: another rule at 0x%lx when the program goes on", path, (unsigned long)pc);
     bool good = lookup == MEMTRACK_LOOKUP_FOUND && oracle(theirs, &expected)
              && ours(&image->object, &frame, &actual) && expected.cfa == actual.cfa
              && frame.return_column == column && frame.signal == signal;
@@ -317,6 +323,7 @@ static void compare_file(const char *path)
     Elf *elf = elf_begin(fd, ELF_C_READ_MMAP, NULL);
     Dwarf_CFI *cfi = elf ? dwarf_getcfi_elf(elf) : NULL;
     const struct image_entry *table = NULL;
+    memtrack_cfi_generation++;
     if (!check(cfi && image_map(path, &image), "%s: cannot be read", path))
         return;
     uint32_t count = image_table(&image, &table);
