@@ -101,8 +101,8 @@ bool memtrack_fork_repair(void)
     return true;
 }
 
-/* The two are interposed for one case: a signal handler that forks while a hook runs. The hook goes on in the child, and
- * needs there what a child otherwise starts without. Where the handler makes the system call itself, it finds zeros. */
+/* Forks are interposed for one case: a signal handler that forks while a hook runs. The hook goes on in the child, and
+ * needs there what a child otherwise starts without. Who forks by an instruction of his own in that place is left with zeros. */
 static pid_t (*next_fork)(void);
 static pid_t (*next__Fork)(void);
 
@@ -122,11 +122,11 @@ static pid_t forked(pid_t (*next)(void))
         errno = ENOSYS;
         return -1;
     }
-    if (MEMTRACK_LIKELY(!memtrack_is_busy(memtrack_self)))
-        return next();
-    memtrack_private_keep_on_fork(true);
+    bool is_in_hook = memtrack_is_busy(memtrack_self);
+    if (MEMTRACK_UNLIKELY(is_in_hook))
+        memtrack_private_keep_on_fork(true);
     pid_t child = next();
-    if (child)
+    if (MEMTRACK_UNLIKELY(is_in_hook) && child != 0)
         memtrack_private_keep_on_fork(false);
     return child;
 }
@@ -140,4 +140,20 @@ pid_t _Fork(void);
 MEMTRACK_EXPORT pid_t _Fork(void)
 {
     return forked(next__Fork);
+}
+
+extern long (*memtrack_next_syscall)(long, long, long, long, long, long, long) __attribute__((visibility("hidden")));
+long memtrack_forking_syscall(long number, long a, long b, long c, long d, long e, long f)
+    __attribute__((visibility("hidden")));
+
+/* syscall(2) jumps here for those that fork, see seccomp.c. */
+long memtrack_forking_syscall(long number, long a, long b, long c, long d, long e, long f)
+{
+    bool is_in_hook = memtrack_is_busy(memtrack_self);
+    if (is_in_hook)
+        memtrack_private_keep_on_fork(true);
+    long child = memtrack_next_syscall(number, a, b, c, d, e, f);
+    if (is_in_hook && child != 0)
+        memtrack_private_keep_on_fork(false);
+    return child;
 }

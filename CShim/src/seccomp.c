@@ -296,8 +296,16 @@ __asm__(".pushsection .text\n"
         "    je memtrack_watched_syscall\n"
         "    cmpq $157, %rdi\n" /* SYS_prctl */
         "    je memtrack_watched_syscall\n"
-        "    jmp *memtrack_next_syscall(%rip)\n"
+        "    cmpq $57, %rdi\n" /* SYS_fork */
+        "    je memtrack_forking_syscall\n"
+        "    cmpq $56, %rdi\n" /* SYS_clone, on the same stack and with a copy of the memory, that is as fork does it */
+        "    jne 1f\n"
+        "    testq %rdx, %rdx\n"
+        "    jne 1f\n"
+        "    testq $0x100, %rsi\n" /* CLONE_VM */
+        "    je memtrack_forking_syscall\n"
+        "1:  jmp *memtrack_next_syscall(%rip)\n"
         "    .cfi_endproc\n"
         ".size syscall, . - syscall\n"
         ".popsection\n");
-_Static_assert(SYS_seccomp == 317 && SYS_prctl == 157, "numbers in syscall above");
+_Static_assert(SYS_seccomp == 317 && SYS_prctl == 157 && SYS_fork == 57 && SYS_clone == 56, "numbers in syscall above");
