@@ -171,20 +171,6 @@ static MEMTRACK_LONG void *allocated(void *block, uint64_t size, const uintptr_t
     return block;
 }
 
-MEMTRACK_LONG void *memtrack_python_allocated(void *block, uint64_t size, const uintptr_t *frame)
-{
-    uint64_t mark;
-    struct memtrack_thread *thread = memtrack_enter(frame, &mark);
-    if (MEMTRACK_UNLIKELY(!thread)) {
-        memtrack_allocated_shared((uintptr_t)block, size);
-        return block;
-    }
-    uint32_t cell;
-    struct memtrack_counters *counters = memtrack_python_charge(thread, frame, size, &cell);
-    finish_allocation(thread, block, size, cell, counters);
-    return block;
-}
-
 void *memtrack_allocated_long(void *block, uint64_t size, const uintptr_t *frame)
 {
     return allocated(block, size, frame, false);

@@ -44,6 +44,7 @@ struct memtrack_page {
 
 struct memtrack_memo; /* memo.h */
 struct memtrack_walk; /* stacks.h */
+struct memtrack_python_cache; /* python_frames.h */
 
 struct memtrack_thread {
     uint64_t ready;       /* see above */
@@ -55,6 +56,7 @@ struct memtrack_thread {
     uint8_t *visits;      /* by counter index / 64: how often one was asked for while there were none, see threads.c */
     uint32_t cell_bias;   /* id of a cell minus its counter index */
     uint32_t bank_index;
+    struct memtrack_python_cache *python; /* NULL: none yet */
     struct memtrack_bank *bank;
     struct memtrack_memo *memo;
     struct memtrack_walk *walk;      /* scratch space */

@@ -130,7 +130,7 @@ public enum AllocationWrappers {
                 "new_arena", "allocate_from_new_pool", "pymalloc_alloc", "pymalloc_realloc", "gc_alloc",
                 "_PyBytes_FromSize", "PyBytes_FromStringAndSize", "PyUnicode_New", "_PyUnicode_New",
             ],
-            prefixes: ["PyMem_", "_PyMem_"]),
+            prefixes: ["PyMem_", "_PyMem_", "memtrack_python_"]),
         Group(
             origin: "SQLite",
             names: [

@@ -208,6 +208,76 @@ enum Pythons {
         #expect((0..<50).filter { n in functions.contains { $0 == "f\(n)" } }.count == 50)
     }
 
+    private static let stacks = """
+        import os, signal
+        kept = []
+        for n in range(60):
+            scope = {}
+            exec(f"def g{n}(k):\\n out = []\\n for _ in range(k):\\n  out.append(object())\\n return out", scope)
+            kept.append(scope[f"g{n}"](n + 100))
+            del scope
+        def deep(n):
+            if n: return deep(n - 1)
+            return bytearray(3_000_000)
+        def outer():
+            yield from inner()
+        def inner():
+            for i in range(3):
+                yield bytearray(5_000_000)
+        def sequence():
+            return [x for x in outer()]
+        for i in range(3):
+            kept.append(deep(5))
+            kept.append(sorted([2, 1, 3], key=lambda n: kept.append(bytearray(7_000_000)) or n))
+        kept.append(sequence())
+        kept.append(deep(20))
+        kept.append(deep(200))
+        os.kill(os.getpid(), signal.SIGKILL)
+        """
+
+    /// Code objects come and go at one address, one function is called at many depths, frames of generators are taken up
+    /// again, C code is in between: each block has the stack that it was allocated with.
+    @Test(arguments: Pythons.all)
+    func stacksAreExact(_ python: String) throws {
+        let place = try TemporaryDirectory()
+        let script = place.file("stacks.py")
+        try Self.stacks.write(toFile: script, atomically: true, encoding: .utf8)
+        let (_, region) = try run(python, [script], ["MEMTRACK_OBJECTS": "1"])
+        #expect(region.python == .ready)
+        func names(_ stack: UInt32) -> [String] {
+            var found: [String] = []
+            var at = Int(stack)
+            while at != 0, let node = region.nodes[at] {
+                let module = node.module.flatMap { region.modules[$0] }
+                found.append(module.map { String($0.path.prefix { $0 != "\n" }) } ?? "?")
+                at = Int(node.parent)
+            }
+            // Comprehensions are functions of their own up to 3.11, and names are qualified from then on.
+            return found.filter { !$0.hasSuffix("<listcomp>") }.map {
+                $0.split(separator: ".").last.map(String.init) ?? ""
+            }
+        }
+        var objects: [String: Int64] = [:]
+        var large: [UInt64: [(blocks: Int64, names: [String])]] = [:]
+        for cell in region.cells where cell.kind == .site && cell.counters.liveBlocks > 0 {
+            let stack = names(cell.stack)
+            let size = UInt64(cell.counters.liveBytes / cell.counters.liveBlocks)
+            if size == 16, let first = stack.first { objects[first, default: 0] += cell.counters.liveBlocks }
+            if size >= 3_000_000 {
+                large[size / 1_000_000, default: []].append((cell.counters.liveBlocks, stack))
+            }
+        }
+        for n in 0..<60 { #expect(objects["g\(n)"] == Int64(n + 100), "g\(n)") }
+        #expect(large[5]?.map(\.blocks) == [3])
+        #expect(large[5]?.first?.names == ["inner", "outer", "sequence", "<module>"])
+        #expect(large[7]?.map(\.blocks) == [9])
+        #expect(large[7]?.first?.names == ["<lambda>", "<module>"])
+        let depths = (large[3] ?? []).sorted { $0.names.count < $1.names.count }
+        #expect(depths.map(\.blocks) == [3, 1, 1])
+        #expect(depths.map { $0.names.filter { $0 == "deep" }.count } == [6, 21, 64])
+        #expect(region.health.truncatedStacks > 0)
+    }
+
     /// Without being asked nothing is done.
     @Test func onlyWhenAsked() throws {
         let python = try #require(Command.python)

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Python call stacks: which one is the present one.
+ *
+ * The stack is read from the interpreter's own chain of frames, with the offsets of each version. Only the wrapped
+ * allocator gets here, so the thread holds the GIL (its identity is compared all the same) and the chain
+ * stands still: all that is read is the interpreter's live data.
+ *
+ * DATA MODEL. One WORD a frame names code object and instruction: from 3.11 on the address of the instruction, which lies in
+ * the code object; before that the address of the code object, with the instruction's number in the upper 16 bits. Frames
+ * of the C code that enters the interpreter (3.12 on) have words too. In a bank's cache
+ *
+ *   a FRAME   is (frame further out, word) and leads to the node in the region: a trie, as there
+ *   a STACK   holds all the words of one chain and, for one size class, the cell and its counters. `recent` leads to the one of
+ *             the same class that last had the same innermost frames. All words are compared, six instructions a frame:
+ *             mostly that is all, and where it fails the trie has the answer or gets it
+ *
+ * So the answer is exact as long as code objects live. When one is freed, its address may become another's: its frames die
+ * with it, and all stacks are forgotten (python_stacks.c).
+ *
+ * One cache a bank, filled by its thread alone, with the GIL.
+ */
+#ifndef MEMTRACK_PYTHON_FRAMES_H
+#define MEMTRACK_PYTHON_FRAMES_H
+
+#include "counters.h"
+
+#define MEMTRACK_PYTHON_DEPTH 64u /* frames read, C's among them */
+#define MEMTRACK_PYTHON_RECENT 2048u
+#define MEMTRACK_PYTHON_ARENA (512u << 10)
+#define MEMTRACK_PYTHON_FRAMES 65536u
+#define MEMTRACK_PYTHON_HEADS 8192u
+#define MEMTRACK_PYTHON_CODE_HEADS 512u
+#define MEMTRACK_PYTHON_LINES 1024u
+#define MEMTRACK_PYTHON_DECODERS 64u
+
+struct memtrack_python_layout {
+    uint16_t minor;             /* of the version */
+    uint16_t thread_id, frames; /* in PyThreadState: the owner; the innermost frame, or what leads to it */
+    int16_t frames_next;        /* offset in what `frames` points to, -1: it is the frame itself */
+    uint16_t code, back, instruction, owner; /* in a frame; owner 0: there are none that are not Python's */
+    uint16_t name, file, first; /* in a code object: names, and where its instructions begin (0: by number) */
+    uint16_t ascii, compact;    /* header bytes of strings */
+    uint16_t first_line, lines; /* in a code object: the number, and the table of lines */
+};
+#define MEMTRACK_PYTHON_FIRST 8u /* 3.8 */
+static const struct memtrack_python_layout memtrack_python_layouts[] = {
+    {8, 176, 24, -1, 32, 24, 104, 0, 112, 104, 0, 48, 72, 40, 120},
+    {9, 176, 24, -1, 32, 24, 104, 0, 112, 104, 0, 48, 72, 40, 120},
+    {10, 176, 24, -1, 32, 24, 96, 0, 112, 104, 0, 48, 72, 40, 120},
+    {11, 152, 56, 8, 32, 48, 56, 0, 128, 112, 184, 48, 72, 72, 136},
+    {12, 136, 56, 0, 0, 8, 56, 70, 128, 112, 192, 40, 56, 68, 136},
+    {13, 152, 72, -1, 0, 8, 56, 70, 128, 112, 200, 40, 56, 68, 136},
+};
+
+struct memtrack_python_stack {
+    struct memtrack_counters *counters;
+    uint32_t cell;
+    uint32_t size_class;
+    uint16_t count;  /* words */
+    uint16_t is_cut; /* there are more frames further out */
+    uint64_t word[]; /* innermost first, and MEMTRACK_PYTHON_END after the last */
+};
+#define MEMTRACK_PYTHON_END UINT64_C(1) /* no word of a frame, nor is the next number */
+
+struct memtrack_python_frame {
+    uint64_t word;         /* 0: dead */
+    uint64_t hash;         /* of the path in the region */
+    uint32_t parent;       /* frame further out; 0 none, 1 none known: the depth limit cut them off */
+    uint32_t node;         /* in the region; 0: frames of C code alone so far */
+    uint32_t next;         /* older frame of the same head, 0 none */
+    uint32_t next_of_code; /* the same by code object */
+};
+
+/* How far the line table of a code object has been read, see python_lines.c. */
+struct memtrack_python_decoder {
+    uint64_t code; /* 0: none */
+    const uint8_t *next, *end;
+    int64_t from, until; /* bytes of code that the entry read last is about */
+    int64_t computed;    /* the line so far */
+    int64_t line;        /* of that entry; -1: none */
+};
+
+/* What a frame's word says. */
+struct memtrack_python_line {
+    uint64_t word, code;
+    uint32_t line;
+    uint16_t module;
+};
+
+struct memtrack_python_cache {
+    uint32_t recent[MEMTRACK_PYTHON_RECENT]; /* offsets of stacks in the arena */
+    uint32_t used;                           /* bytes of the arena */
+    uint32_t frames_used;
+    uint32_t path_length;                    /* the last stack looked up in the trie, outermost frame first */
+    bool path_is_cut;
+    uint64_t path_word[MEMTRACK_PYTHON_DEPTH];
+    uint32_t path_frame[MEMTRACK_PYTHON_DEPTH];
+    uint32_t code_heads[MEMTRACK_PYTHON_CODE_HEADS];
+    struct memtrack_python_line lines[MEMTRACK_PYTHON_LINES];
+    struct memtrack_python_decoder decoders[MEMTRACK_PYTHON_DECODERS];
+    uint32_t heads[MEMTRACK_PYTHON_HEADS];
+    char arena[MEMTRACK_PYTHON_ARENA]; /* at offset 0 a stack of no class, which stands for none */
+    struct memtrack_python_frame frames[MEMTRACK_PYTHON_FRAMES]; /* 0 and 1 are not used */
+};
+
+/* The interpreter's function for its present thread state; where no stacks are taken, one that has none. */
+extern const char *(*memtrack_python_thread)(void) __attribute__((visibility("hidden")));
+/* By a hash of its address: may a block be a code object that was seen on a stack? */
+#define MEMTRACK_PYTHON_SEEN_BITS 65536u
+extern uint64_t memtrack_python_seen[MEMTRACK_PYTHON_SEEN_BITS / 64] __attribute__((visibility("hidden")));
+
+MEMTRACK_INLINE uint32_t memtrack_python_hash(uint64_t a, uint64_t b, uint32_t size)
+{
+    return (uint32_t)(((a ^ b << 32 ^ b >> 3) * UINT64_C(0x9e3779b97f4a7c15)) >> 40) & (size - 1);
+}
+
+#define MEMTRACK_PYTHON_WORD(base, offset) (*(const uint64_t *)(const void *)((const char *)(base) + (offset)))
+
+/* The innermost frame of what memtrack_python_thread said; 0: no Python code runs here, or the thread is not the one
+ * whose turn it is. Here and below `at` is known when the code is compiled, so that each hook is made for one version. */
+MEMTRACK_INLINE uint64_t memtrack_python_frame(const struct memtrack_python_layout *at, const char *thread)
+{
+    if (MEMTRACK_UNLIKELY(!thread) || MEMTRACK_UNLIKELY(MEMTRACK_PYTHON_WORD(thread, at->thread_id) !=
+                                                        (uintptr_t)__builtin_thread_pointer())) /* pthread_self() */
+        return 0;
+    uint64_t frame = MEMTRACK_PYTHON_WORD(thread, at->frames);
+    if (at->frames_next >= 0 && frame)
+        frame = MEMTRACK_PYTHON_WORD(frame, at->frames_next);
+    return frame;
+}
+
+MEMTRACK_INLINE uint64_t memtrack_python_word(const struct memtrack_python_layout *at, uint64_t frame)
+{
+    if (at->first)
+        return MEMTRACK_PYTHON_WORD(frame, at->instruction);
+    uint64_t number = *(const uint32_t *)(const void *)((const char *)frame + at->instruction);
+    return MEMTRACK_PYTHON_WORD(frame, at->code) | (number + 1) << 48;
+}
+
+/* Where `recent` has the stack of `frame`, or else at the place beside (place ^ 1). */
+MEMTRACK_INLINE uint32_t memtrack_python_place(const struct memtrack_python_layout *at, uint64_t frame,
+                                               uint32_t size_class)
+{
+    uint64_t back = MEMTRACK_PYTHON_WORD(frame, at->back);
+    uint64_t word = memtrack_python_word(at, frame) + size_class;
+    if (back)
+        word += memtrack_python_word(at, back) * 3;
+    return (uint32_t)(word * UINT64_C(0x9e3779b97f4a7c15) >> 53);
+}
+_Static_assert(MEMTRACK_PYTHON_RECENT == 1u << (64 - 53), "the place is the upper bits of a product");
+
+/* NULL: none that is known to be the stack of `frame`. */
+MEMTRACK_INLINE const struct memtrack_python_stack *memtrack_python_recall(const struct memtrack_python_layout *at,
+                                                                           const struct memtrack_python_cache *cache,
+                                                                           uint32_t place, uint64_t frame,
+                                                                           uint32_t size_class)
+{
+    const struct memtrack_python_stack *stack = (const void *)(cache->arena + cache->recent[place]);
+    if (MEMTRACK_UNLIKELY(stack->size_class != size_class))
+        return NULL;
+    const uint64_t *word = stack->word;
+    do {
+        if (MEMTRACK_UNLIKELY(memtrack_python_word(at, frame) != *word))
+            return stack->is_cut && word == stack->word + stack->count ? stack : NULL;
+        word++;
+        frame = MEMTRACK_PYTHON_WORD(frame, at->back);
+    } while (frame);
+    return MEMTRACK_LIKELY(*word == MEMTRACK_PYTHON_END + stack->is_cut) ? stack : NULL;
+}
+
+/* One step of a block's free: false where it is certainly no code object that was seen. */
+MEMTRACK_INLINE bool memtrack_python_may_be_code(uint64_t block)
+{
+    uint32_t hash = memtrack_python_hash(block >> 4, 0, MEMTRACK_PYTHON_SEEN_BITS);
+    return MEMTRACK_LOAD(&memtrack_python_seen[hash / 64]) >> hash % 64 & 1;
+}
+
+/* python_names.c */
+uint16_t memtrack_python_module(const struct memtrack_python_layout *at, uint64_t code); /* MEMTRACK_MODULE_NONE: no room */
+bool memtrack_python_is_known_code(uint64_t code);
+void memtrack_python_forget_code(uint64_t code);
+void memtrack_python_names_after_fork(void);
+
+/* python_lines.c: NULL where the module cannot be recorded */
+const struct memtrack_python_line *memtrack_python_line(const struct memtrack_python_layout *at,
+                                                        struct memtrack_python_cache *cache, uint64_t word,
+                                                        uint64_t code);
+void memtrack_python_forget_lines(struct memtrack_python_cache *cache, uint64_t code);
+
+#endif
