@@ -6,7 +6,7 @@
 #   make bench     measure what the shim costs, beside its peers (long; bench-quick: under three minutes)
 #   make fuzz      libFuzzer over region files and profile files, each for FUZZ_SECONDS=1800
 #   make soak      everything at once with a reader attached, for SOAK_SECONDS=600 (ten seconds of it in test)
-#   make many      configure and make -j2 of a generated project bare, preloaded and launched; prints the times
+#   make many      configure and make -j2 of GNU hello bare, preloaded and launched: the same files; prints the times
 #   make matrix    sixty real commands bare, preloaded and launched: the same output and status (installs what it runs)
 #   make bench-instructions   count instructions of a malloc+free pair, compare with the kept figures (part of test)
 #   make bench-reader   what the reader costs: snapshots, checkpoints, names, start; and memory, per event and per thread
