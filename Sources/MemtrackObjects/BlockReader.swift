@@ -20,15 +20,17 @@ struct BlockReader {
 
     /// Calls with the beginning of each block, at most `limit` bytes of it; of `nil`, nothing is read.
     ///
-    /// - Parameter limit: bytes wanted of the block at a place; asked in order.
+    /// - Parameters:
+    ///   - places: those of the blocks to read, rising.
+    ///   - limit: bytes wanted of the block at a place; asked in order.
     mutating func forEach(
-        _ blocks: UnsafeBufferPointer<LiveBlock>, limit: (Int) -> Int,
+        _ blocks: UnsafeBufferPointer<LiveBlock>, at places: some Sequence<Int>, limit: (Int) -> Int,
         _ body: (Int, UnsafeRawBufferPointer) throws(CensusError) -> Void
     ) throws(CensusError) {
         var window: [(place: Int, offset: Int, count: Int)] = []
         var start: UInt64 = 0
         var end: UInt64 = 0
-        for place in blocks.indices {
+        for place in places {
             let wanted = min(Int(clamping: blocks[place].size), limit(place), Self.capacity)
             if wanted <= 0 { continue }
             let address = blocks[place].address

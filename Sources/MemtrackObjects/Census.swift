@@ -62,7 +62,7 @@ public struct Census {
         var typed = [UInt32](repeating: 0, count: blocks.count)
         try blocks.withUnsafeBufferPointer { (blocks) throws(CensusError) in
             try reader.forEach(
-                blocks, limit: { _ in Self.headBytes },
+                blocks, at: blocks.indices, limit: { _ in Self.headBytes },
                 { (place, bytes) throws(CensusError) in
                     let size = blocks[place].size
                     guard size >= 8 else { return }
@@ -104,7 +104,7 @@ private struct Tally {
     var bonds: [Ownership.Bond] {
         [.none]
             + types.keys.map { key in
-                guard key.runtime == .python else { return .exact }
+                guard key.runtime == .python else { return .start }
                 return Self.pointless.contains(key.name) ? .none : .inside
             }
     }

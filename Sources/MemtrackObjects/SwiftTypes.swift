@@ -54,12 +54,25 @@ struct SwiftNames {
         switch words.word(metadata) {
         case 0: className(metadata, depth: 0)
         // Of the runtime's own kinds only those in a module's data are believed: a number is no proof.
-        case 0x400 where modules.contains(metadata): "(closure context)"
-        case 0x500 where modules.contains(metadata): "(box)"
+        // What a closure captures, or the value of an indirect case of an enumeration.
+        case 0x400 where modules.contains(metadata): "(closure context or box)"
+        case 0x500: boxName(metadata)
         case 0x501 where modules.contains(metadata): "(error box)"
         case 0x502 where modules.contains(metadata): "(task)"
         default: nil
         }
+    }
+
+    /// Metadata of a box for a value whose type is not known before run time (of a generic, or of another module's) are
+    /// made then: the offset of the value in it, and the metadata of the value.
+    private func boxName(_ metadata: UInt64) -> String? {
+        if let offset = words.half(metadata &+ 8), (16...4096).contains(offset),
+            let boxed = words.word(metadata &+ 16)
+        {
+            let name = typeName(boxed, depth: 0)
+            if name != "…" { return "(box of \(name))" }
+        }
+        return modules.contains(metadata) ? "(box)" : nil
     }
 
     private func className(_ metadata: UInt64, depth: Int) -> String? {

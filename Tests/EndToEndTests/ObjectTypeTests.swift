@@ -23,16 +23,23 @@ import Testing
 
     @Test(arguments: [["-O1"], ["-O1", "-fvisibility=hidden", "-s"], ["-O1", "-s", "-static-libstdc++"]])
     func classesOfCxx(options: [String]) throws {
-        let answer = try look(at: [try Compiled.fixture("objects.cpp", options)])
+        let plugin = try Compiled.fixture(
+            "objects_plugin.cpp", ["-shared", "-fPIC", "-fvisibility=hidden", "-s"])
+        let answer = try look(at: [try Compiled.fixture("objects.cpp", options), plugin])
         #expect(answer.count("shapes::Circle") == 1000)
         #expect(answer.count("shapes::Label") == 200)
         #expect(answer.count("shapes::Holder<long>") == 30)
         #expect(answer.count("(anonymous namespace)::Hidden") == 70)
         #expect(answer.count("shapes::Base") == 50)
-        #expect(answer.types.filter { $0.runtime != nil }.reduce(0) { $0 + $1.count } == 1350)
+        #expect(answer.count("plugin::Widget") == 90)
+        #expect(answer.types.filter { $0.runtime != nil }.reduce(0) { $0 + $1.count } == 1350 + 25 + 90)
         // Vectors of 100 longs, and names of 45 characters and their NUL.
         #expect(answer.total("shapes::Holder<long>") == 30 * (32 + 800))
         #expect(answer.total("shapes::Label") == 200 * (48 + 46))
+        #expect(answer.total("plugin::Widget") == 90 * (16 + 100))
+        // All nodes of a list and of a tree; an array behind its count, and what hangs on it.
+        #expect(answer.total("shapes::Graph") == 5 * (80 + 2000 * 24 + 500 * 48))
+        #expect(answer.total("shapes::Rack") == 20 * (16 + 8 + 10 * (40 + 46)))
     }
 
     @Test(arguments: [[], ["-static-stdlib"]]) func classesOfSwift(options: [String]) throws {
@@ -50,6 +57,8 @@ import Testing
         #expect(answer.count("objects.Outer.Inner") == 77)
         #expect(answer.count("objects.Secret") == 33)
         #expect(answer.count("objects.Derived<Swift.String>") == 21)
+        #expect(answer.count("(box of Swift.Int)") == 120)
+        #expect(answer.count("(closure context or box)") == 70)
     }
 
     /// The interpreter's own word for it: what its collector tracks, and the sizes it gives.

@@ -14,7 +14,7 @@ import Testing
             for i in range(n):
                 cache[len(cache)] = Entry(i)
         remember(500)
-        for _ in range(14):
+        for _ in range(30):
             remember(int(sys.argv[1]))
             time.sleep(0.1)
         """

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // A known population of C++ objects: what `memtrack objects` must find in it. Prints "ready" and waits for its input
-// to end.
+// to end. The argument is a library to load objects_plugin.cpp from.
 #include <cstdio>
+#include <dlfcn.h>
+#include <list>
 #include <map>
 #include <memory>
 #include <string>
@@ -28,6 +30,25 @@ template <typename T> struct Holder : Shape {
     std::vector<T> values = std::vector<T>(100);
     double area() const override { return values.size(); }
 };
+// Blocks that are linked by each other.
+struct Graph : Shape {
+    std::list<long> chain;
+    std::map<int, long> index;
+    Graph()
+    {
+        for (int i = 0; i < 2000; i++)
+            chain.push_back(i);
+        for (int i = 0; i < 500; i++)
+            index[i] = i;
+    }
+    double area() const override { return chain.size(); }
+};
+// The count of an array stands in front of it.
+struct Rack : Shape {
+    Named *names = new Named[10];
+    ~Rack() override { delete[] names; }
+    double area() const override { return 10; }
+};
 struct Base : virtual Named {
     long number = 0;
 };
@@ -43,7 +64,7 @@ struct Plain {
     long words[7];
 };
 
-int main()
+int main(int argc, char **argv)
 {
     std::vector<std::unique_ptr<shapes::Shape>> all;
     std::vector<std::unique_ptr<shapes::Base>> bases;
@@ -56,6 +77,19 @@ int main()
         all.push_back(std::make_unique<shapes::Holder<long>>());
     for (int i = 0; i < 70; i++)
         all.push_back(std::make_unique<Hidden>());
+    for (int i = 0; i < 5; i++)
+        all.push_back(std::make_unique<shapes::Graph>());
+    for (int i = 0; i < 20; i++)
+        all.push_back(std::make_unique<shapes::Rack>());
+    std::vector<void *> widgets;
+    if (argc > 1) {
+        void *library = dlopen(argv[1], RTLD_NOW | RTLD_LOCAL);
+        auto make = library ? reinterpret_cast<void *(*)()>(dlsym(library, "plugin_make")) : nullptr;
+        if (!make)
+            return 1;
+        for (int i = 0; i < 90; i++)
+            widgets.push_back(make());
+    }
     for (int i = 0; i < 50; i++)
         bases.push_back(std::make_unique<shapes::Base>());
     for (int i = 0; i < 400; i++)

@@ -19,6 +19,15 @@ enum Outer {
 
 private final class Secret { var key = 0 }
 
+indirect enum Tree<Value> {
+    case leaf(Value)
+    case fork(Tree, Tree)
+}
+
+// Not specialized: its boxes get their metadata at run time.
+@_semantics("optimize.sil.specialize.generic.never") @inline(never)
+func fork<Value>(_ value: Value) -> Tree<Value> { .fork(.leaf(value), .leaf(value)) }
+
 class Derived<Key: Hashable>: Account { var table: [Key: Int] = [:] }
 
 var accounts: [Account] = []
@@ -29,9 +38,10 @@ let pairs = (0..<40).map { Box((Optional($0), [Double($0)])) }
 let inner = (0..<77).map { _ in Outer.Inner() }
 private let secrets = (0..<33).map { _ in Secret() }
 let derived = (0..<21).map { _ in Derived<String>() }
+let trees = (0..<60).map { fork($0) }
 let closures = (0..<10).map { place in { accounts[place].number } }
 
 print("ready", closures[0]())
 fflush(nil)
 while readLine() != nil {}
-withExtendedLifetime((accounts, numbers, texts, pairs, inner, secrets, derived, closures)) {}
+withExtendedLifetime((accounts, numbers, texts, pairs, inner, secrets, derived, trees, closures)) {}

@@ -128,6 +128,44 @@ private struct FakeHeap {
         #expect(result.untyped == [CellShare(cell: 1024, count: 2, bytes: 170)])
     }
 
+    /// A stale pointer in what an object owns must not bring in a structure that other memory holds.
+    @Test func whatOtherMemoryHoldsIsGivenBack() throws {
+        var heap = FakeHeap()
+        let table = FakeHeap.module + 0x100
+        heap.add(0x100, size: 32)
+        heap.memory.put(table, at: FakeHeap.heap + 0x100)
+        for (offset, size) in [(0x200, 64), (0x300, 64), (0x400, 64), (0x500, 64), (0x600, 64)]
+            as [(UInt64, UInt64)]
+        {
+            heap.add(offset, size: size)
+        }
+        func point(_ from: UInt64, _ to: UInt64) {
+            heap.memory.put(FakeHeap.heap + to, at: FakeHeap.heap + from + 8)
+        }
+        // The object's buffer, a block of its own, and through it a chain that another block holds in the middle.
+        point(0x100, 0x200)
+        point(0x200, 0x300)
+        point(0x300, 0x400)
+        point(0x400, 0x500)
+        point(0x600, 0x400)
+        let type = try #require(try heap.census { $0 == table ? "Thing" : nil }.types.first)
+        #expect(type.ownedBlocks == 2 && type.ownedBytes == 128)
+    }
+
+    /// A pointer just past the head of an array is one to the block; one into its middle is not.
+    @Test func arraysBehindTheirCount() throws {
+        var heap = FakeHeap()
+        let table = FakeHeap.module + 0x100
+        heap.add(0x100, size: 32)
+        heap.memory.put(table, at: FakeHeap.heap + 0x100)
+        heap.add(0x200, size: 88)
+        heap.add(0x300, size: 88)
+        heap.memory.put(FakeHeap.heap + 0x208, at: FakeHeap.heap + 0x108)
+        heap.memory.put(FakeHeap.heap + 0x318, at: FakeHeap.heap + 0x110)
+        let type = try #require(try heap.census { $0 == table ? "Thing" : nil }.types.first)
+        #expect(type.ownedBlocks == 1 && type.ownedBytes == 88)
+    }
+
     /// A list of one item says itself that it has a buffer of one word, where the map lists none so small.
     @Test(arguments: [16 as UInt32, 32]) func aBufferThatIsNotListed(unit: UInt32) throws {
         var heap = FakeHeap()
