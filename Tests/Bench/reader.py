@@ -8,6 +8,7 @@ symbols    10,000 addresses of a program with about 100 MB of .debug_info (made 
 start      `memtrack-preload true` beside `true`
 memory     what the library takes in a program with a heap of small, mixed and large blocks, and for each thread
 events     the size of a region after 10^6 and after 10^9 (--quick: 10^8) pairs
+census     memtrack objects of a Python program of 1.2 million objects: time of reading, and memory for each object
 misses     a pair whose call stack is not that of the call before
 
 CPU times are medians of several runs. Exit status: 0; 1 where a target is missed; 2 cannot be measured.
@@ -74,10 +75,10 @@ def cpu_of(command, environment=None, stdin=None):
 class Subject:
     """A program that runs under the library and has said that it is ready."""
 
-    def __init__(self, command, prefix=()):
+    def __init__(self, command, prefix=(), environment=None):
         self.scratch = Scratch(os.path.join(BUILD, "tmp"))
         preload = {} if prefix else {"LD_PRELOAD": LIBRARY, "MEMTRACK_SESSION": self.scratch.memory}
-        self.process = subprocess.Popen([*prefix, *command], env={**clean_environment(), **preload}, text=True,
+        self.process = subprocess.Popen([*prefix, *command], env={**clean_environment(), **preload, **(environment or {})}, text=True,
                                         stdout=subprocess.PIPE, cwd=self.scratch.disk)
         self.said = self.process.stdout.readline().split()
 
@@ -240,6 +241,44 @@ def memory(table, programs, quick):
                   most / 1e6, f"{own / rss:.1%} of a heap of {rss / 1e6:.0f} MB")
 
 
+OBJECTS = """
+import sys, time
+class Session:
+    def __init__(self, i):
+        self.id = i
+        self.items = [i, i]
+        self.meta = {"id": i}
+kept = [Session(i + 1000) for i in range(int(sys.argv[1]))]
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+def census(table, rounds):
+    """Of 1 million objects in at most 1 s, and 64 bytes of the reader's memory each."""
+    def look(sessions):
+        # Debian's interpreter has no debug information, whose reading would take more memory than the census.
+        with Subject(["/usr/bin/python3", "-c", OBJECTS, str(sessions)], environment={"MEMTRACK_OBJECTS": "1"}) as subject:
+            reader = subprocess.Popen([READER, "objects", "--region", subject.region(), "--json"],
+                                      env=clean_environment(), stdout=subprocess.PIPE)
+            told = json.load(reader.stdout)["objects"]
+            reader.stdout.close()
+            _, status, usage = os.wait4(reader.pid, 0)
+            reader.returncode = status
+            return told, usage.ru_maxrss * 1024, usage.ru_utime + usage.ru_stime
+    few, base, own = look(0)
+    looks = [look(300_000) for _ in range(rounds)]
+    told = looks[0][0]
+    count = (told["count"] - few["count"]) / 1e6
+    where = f"{told['count']:,} objects, {told['blocks']:,} blocks"
+    table.add(f"census, {where}", statistics.median(each[0]["readingSeconds"] for each in looks), "s")
+    table.add("for a million objects", statistics.median(each[0]["readingSeconds"] for each in looks) / count, "s", 1)
+    table.add("CPU of memtrack objects, for a million objects",
+              (statistics.median(each[2] for each in looks) - own) / count, "s", 1)
+    table.add("memory of the reader for each object",
+              (statistics.median(each[1] for each in looks) - base) / (count * 1e6), "B", 64)
+
+
 def events(table, programs, quick):
     sizes = {}
     for pairs in (10 ** 6, 10 ** 8 if quick else 10 ** 9):
@@ -307,6 +346,7 @@ def main():
             "start": lambda: start(table, 10 if quick else 40),
             "memory": lambda: memory(table, programs, quick),
             "events": lambda: events(table, programs, quick),
+            "census": lambda: census(table, 1 if quick else 5),
             "misses": lambda: misses(table, programs, 2 if quick else 5),
         }
         for name in options.only.split(",") if options.only else parts:
