@@ -63,33 +63,28 @@ MEMTRACK_COLD void memtrack_count_shared_free(struct memtrack_counters *counters
         MEMTRACK_ADD(&counters->temporary, blocks);
 }
 
-static void remember(struct memtrack_memo_entry *entry, uint32_t size_class, uint32_t cell,
-                     struct memtrack_counters *counters)
-{
-    struct memtrack_memo_way *way = &entry->ways[entry->next_way];
-    entry->next_way = (uint8_t)((entry->next_way + 1) % MEMTRACK_MEMO_WAYS);
-    way->counters = counters;
-    way->size_class = size_class;
-    way->cell = cell;
-}
-
 MEMTRACK_COLD struct memtrack_counters *memtrack_charge_slow(struct memtrack_thread *thread, const uintptr_t *frame,
                                                              uint64_t size, struct memtrack_memo_entry *entry,
                                                              uint32_t *cell)
 {
     uint32_t size_class = memtrack_size_class(size);
     uint32_t stack;
+    const struct memtrack_walk *walk = NULL;
     if (memtrack_rt.special)
         stack = memtrack_stack_special(thread, frame);
     else if (entry)
         stack = entry->stack;
     else
-        entry = memtrack_stack_miss(thread, frame, &stack);
+        walk = memtrack_stack_miss(thread, frame, &stack);
     *cell = memtrack_cell(stack, size_class);
     struct memtrack_counters *counters = memtrack_counters_for(thread, *cell, size);
     if (MEMTRACK_LIKELY(counters && *cell >= MEMTRACK_FIRST_CELL)) {
-        if (entry && !memtrack_counters_are_shared(counters))
-            remember(entry, size_class, *cell, counters);
+        bool is_shared = memtrack_counters_are_shared(counters);
+        /* Many a stack of a compiler comes once. To keep it costs as much as to walk it: the second time will do. */
+        if (walk && (is_shared || counters->allocations))
+            entry = memtrack_stack_keep(thread, frame, walk, stack);
+        if (entry && !is_shared)
+            memtrack_memo_remember(entry, size_class, *cell, counters);
         return counters;
     }
     MEMTRACK_HEALTH(overflow_cells, 1);

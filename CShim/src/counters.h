@@ -62,12 +62,11 @@ MEMTRACK_INLINE struct memtrack_counters *memtrack_charge(struct memtrack_thread
 {
     struct memtrack_memo_entry *entry = NULL;
     if (MEMTRACK_LIKELY(!memtrack_rt.special)) {
-        entry = memtrack_memo_find(thread->memo, frame[1], (uintptr_t)&frame[1]);
-        const struct memtrack_memo_way *way = entry ? memtrack_memo_way(entry, memtrack_class_of(size)) : NULL;
-        if (MEMTRACK_LIKELY(way != NULL)) {
-            *cell = way->cell;
-            return way->counters;
-        }
+        entry = memtrack_memo_find(thread->memo, frame[1], (uintptr_t)&frame[1],
+                                   (const uint64_t *)thread->stack_top);
+        struct memtrack_counters *counters;
+        if (MEMTRACK_LIKELY(entry && memtrack_memo_way(entry, memtrack_class_of(size), &counters, cell)))
+            return counters;
     }
     return memtrack_charge_slow(thread, frame, size, entry, cell);
 }

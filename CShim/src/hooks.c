@@ -194,16 +194,15 @@ __attribute__((noinline)) void *memtrack_allocated_other(void *block, uint64_t s
 }
 
 MEMTRACK_LONG void *memtrack_allocated_entered(void *block, uint64_t size, const uintptr_t *frame,
-                                               struct memtrack_memo_entry *entry,
-                                               const struct memtrack_memo_group *group)
+                                               struct memtrack_memo_entry *entry)
 {
     struct memtrack_thread *thread = memtrack_self;
-    entry = entry ? memtrack_memo_follow(thread->memo, entry, group, frame)
-                  : memtrack_memo_find(thread->memo, frame[1], (uintptr_t)&frame[1]);
-    const struct memtrack_memo_way *way = entry ? memtrack_memo_way(entry, memtrack_class_of(size)) : NULL;
-    uint32_t cell = way ? way->cell : 0;
-    struct memtrack_counters *counters =
-        way ? way->counters : memtrack_charge_slow(thread, frame, size, entry, &cell);
+    if (!entry)
+        entry = memtrack_memo_find(thread->memo, frame[1], (uintptr_t)&frame[1], (const uint64_t *)thread->stack_top);
+    uint32_t cell = 0;
+    struct memtrack_counters *counters;
+    if (!entry || !memtrack_memo_way(entry, memtrack_class_of(size), &counters, &cell))
+        counters = memtrack_charge_slow(thread, frame, size, entry, &cell);
     finish_allocation(thread, block, size, cell, counters);
     return block;
 }

@@ -42,7 +42,9 @@ static __attribute__((noinline)) void *record(void *block, uint64_t size, const 
 MEMTRACK_EXPORT void *calloc(size_t count, size_t size)
 {
     void *block = memtrack_next.calloc(count, size);
-    return record(block, (uint64_t)count * size, MEMTRACK_FRAME());
+    if (MEMTRACK_UNLIKELY(!block))
+        return NULL;
+    return memtrack_allocated_short(block, (uint64_t)count * size, MEMTRACK_FRAME());
 }
 
 static struct memtrack_block take_for_realloc(void *block, const uintptr_t *frame)
@@ -58,11 +60,11 @@ static struct memtrack_block take_for_realloc(void *block, const uintptr_t *fram
     return found;
 }
 
-static void put_back(void *block, struct memtrack_block found, const uintptr_t *frame)
+static void put_back(uintptr_t block, struct memtrack_block found, const uintptr_t *frame)
 {
     uint64_t mark;
     struct memtrack_thread *thread = memtrack_enter(frame, &mark);
-    memtrack_follow((uintptr_t)block, found.size, found.cell); /* its table exists: it cannot fail */
+    memtrack_follow(block, found.size, found.cell); /* its table exists: it cannot fail */
     if (thread)
         memtrack_leave(thread);
 }
@@ -97,20 +99,33 @@ static __attribute__((noinline)) void *reallocate(void *block, size_t size, cons
     }
     struct memtrack_block found = take_for_realloc(block, frame);
     void *fresh = memtrack_next.realloc(block, size);
-    if (found.cell) {
-        if (fresh || size == 0) /* NULL for size 0 is a free */
-            count_realloc_free((uintptr_t)block, found, frame);
-        else
-            put_back(block, found, frame);
-    }
+    if (found.cell)
+        return memtrack_reallocated(block, found, fresh, size, frame);
     if (fresh)
         memtrack_allocated_long(fresh, size, frame);
     return fresh;
 }
 
+void *memtrack_reallocated(const void *block, struct memtrack_block found, void *fresh, uint64_t size,
+                           const uintptr_t *frame)
+{
+    if (fresh || size == 0) /* NULL for size 0 is a free */
+        count_realloc_free((uintptr_t)block, found, frame);
+    else
+        put_back((uintptr_t)block, found, frame);
+    return fresh ? memtrack_allocated_long(fresh, size, frame) : NULL;
+}
+
 MEMTRACK_EXPORT void *realloc(void *block, size_t size)
 {
-    return reallocate(block, size, MEMTRACK_FRAME());
+    const uintptr_t *frame = MEMTRACK_FRAME();
+    struct memtrack_block found = memtrack_reallocating_short(block);
+    if (MEMTRACK_UNLIKELY(!found.cell))
+        return reallocate(block, size, frame);
+    void *fresh = memtrack_next.realloc(block, size);
+    if (MEMTRACK_UNLIKELY(!fresh))
+        return memtrack_reallocated(block, found, fresh, size, frame);
+    return memtrack_reallocated_short(block, found, fresh, size, frame);
 }
 
 /* Are we the first malloc in the program's scope? Not so where the program brings its own, or another library was
@@ -219,7 +234,7 @@ void memtrack_realloc_end(void *block, struct memtrack_block found, void *fresh,
     if (found.cell && fresh)
         count_realloc_free((uintptr_t)block, found, frame);
     else if (found.cell)
-        put_back(block, found, frame);
+        put_back((uintptr_t)block, found, frame);
     if (fresh)
         memtrack_allocated_long(fresh, size, frame);
 }

@@ -6,15 +6,20 @@
  * hook's saved rbp among them. An entry keeps all of these; if all still match, unwinding again would read the same
  * words and so give the same stack. A comparison costs about 1 ns a frame.
  *
- * DATA MODEL. A trie over those words. The BASE entry of (return address, its slot) lists the words of one stack, in the
- * order in which a walk reads them. Where the present stack differs from an entry at word i, the walk would have gone on
- * otherwise from there: an ALTERNATIVE, keyed by (entry, i, the other word), lists the words after i. So however many stacks
- * share a call site and a depth, as in a recursive parser, finding the right one compares each word once.
+ * DATA MODEL. An entry is a stack: its words, in the order in which a walk reads them, in groups of
+ * MEMTRACK_MEMO_GROUP. They are grouped from the outer end and the groups are interned, so that stacks share those of their
+ * outer frames: a stack costs an entry and its own inner words, and what is compared stays in the nearest cache. (An entry
+ * lists its groups: in a chain of groups each would wait for the one before.)
  *
- * Both kinds are in one hash table with chains, in an arena that only grows; a full arena is replaced by an empty one
- * of twice the size up to MEMTRACK_MEMO_MOST, then emptied once in MEMTRACK_MEMO_PATIENCE misses: it is a cache. Words and
- * their places stand in groups of MEMTRACK_MEMO_GROUP, filled up at the end, so that a comparison costs five instructions a
- * word. Owned by one thread; signal handlers never get here (they find the thread BUSY).
+ * Entries are the nodes of a trie. The root of a call site and its place on the stack is found by (return address, slot of
+ * the return address). Where the present stack differs from an entry at some place, the entry to try next is the one of
+ * (entry, place, the word that stands there now). A comparison that breaks off costs two mispredicted branches; so an
+ * entry from which many went on at one place gets a SIGN: a new entry above it, where that place alone is looked at
+ * before anything is compared. What is found in the end is compared whole.
+ *
+ * Entries and groups stand in an arena of cache lines that only grows, up to MEMTRACK_MEMO_MOST; then it is emptied once in
+ * MEMTRACK_MEMO_PATIENCE misses: it is a cache. Entries are found by a hash table with chains. Owned by one thread; signal
+ * handlers never get here (they find the thread BUSY).
  */
 #ifndef MEMTRACK_MEMO_H
 #define MEMTRACK_MEMO_H
@@ -22,45 +27,51 @@
 #include "runtime.h"
 
 #define MEMTRACK_MEMO_FIRST (UINT32_C(16) << 10) /* bytes */
-#define MEMTRACK_MEMO_MOST (UINT32_C(4) << 20)
+#define MEMTRACK_MEMO_MOST (UINT32_C(8) << 20)
 #define MEMTRACK_MEMO_PATIENCE 65536u
-#define MEMTRACK_MEMO_HEADS 16384u
+#define MEMTRACK_MEMO_HEADS 32768u
 #define MEMTRACK_MEMO_FIRST_HEADS 256u
 #define MEMTRACK_MEMO_TRIES 32u
-#define MEMTRACK_MEMO_WAYS 4u
-#define MEMTRACK_MEMO_GROUP 4u
+#define MEMTRACK_MEMO_WAYS 8u
+#define MEMTRACK_MEMO_GROUP 5u
 #define MEMTRACK_MEMO_WORDS 512u
-#define MEMTRACK_MEMO_REACH 65535u /* words: a slot further up cannot be memoised */
+#define MEMTRACK_MEMO_LINE 64u
+#define MEMTRACK_MEMO_NO_CLASS 255u
+#define MEMTRACK_MEMO_SPARE 1024u /* bytes */
+#define MEMTRACK_MEMO_LEARN 16u /* times that an entry led on before it gets a sign */
+#define MEMTRACK_MEMO_SIGNS 3u  /* on the way to an entry: each costs a look-up */
 
+/* One line. Filled up at the inner end with copies of its last word. */
 struct memtrack_memo_group {
     uint64_t word[MEMTRACK_MEMO_GROUP];
-    uint16_t offset[MEMTRACK_MEMO_GROUP]; /* in words from the hook's saved rbp */
+    int32_t place[MEMTRACK_MEMO_GROUP]; /* in words from the top of the thread's stack, so negative */
+    uint32_t reserved;
 };
 
 struct memtrack_memo_entry {
-    uint64_t key1;   /* base: return address of the hook; alternative: the word that differs */
-    uint64_t key2;   /* base: where the return address stands; alternative: entry << 17 | word << 1 | 1 */
-    uint32_t next;   /* offset in the arena of an older entry of the same bucket, 0 none */
+    uint64_t key1;   /* root: return address of the hook; else the word that led here */
+    uint64_t key2;   /* root: where the return address stands; else memtrack_memo_child(entry, place) */
+    uint32_t next;   /* offset in the arena of the next entry of the same bucket, 0 none */
+    int32_t sign;    /* a place; 0 none. The entry itself is not the present stack's then, its child at that place is */
     uint32_t stack;  /* node */
-    uint16_t length; /* words */
-    uint16_t groups; /* groups to compare: the last one is filled up with copies of the last word */
-    uint32_t next_way; /* the way to replace next */
-    /* Cells of this stack by size class, and their counters in the thread's bank. */
-    struct memtrack_memo_way {
-        struct memtrack_counters *counters;
-        uint32_t size_class; /* MEMTRACK_CLASSES: not in use */
-        uint32_t cell;
-    } ways[MEMTRACK_MEMO_WAYS];
-    struct memtrack_memo_group group[];
+    uint16_t groups;
+    uint8_t signs;   /* on the way here */
+    uint8_t led_on;
+    /* Cells of this stack, each at its size class modulo the number of ways, and their counters in the thread's bank. */
+    uint32_t way[MEMTRACK_MEMO_WAYS];      /* cell << 8 | size class, MEMTRACK_MEMO_NO_CLASS none */
+    uint32_t counters[MEMTRACK_MEMO_WAYS]; /* in 8 bytes from the start of the region */
+    uint32_t group[]; /* offsets in the arena, the innermost first */
 };
+_Static_assert(sizeof(struct memtrack_memo_group) == MEMTRACK_MEMO_LINE, "a group is a cache line");
 
 struct memtrack_memo {
     char *arena;
     uint32_t size;
-    uint32_t used; /* the first 8 bytes of an arena are not used: offset 0 means none */
+    uint32_t used; /* the first line of an arena is not used: offset 0 means none */
     uint32_t mask; /* heads in use, minus 1 */
     uint32_t refusals; /* entries not made since the arena was last emptied, for want of room */
     uint32_t heads[MEMTRACK_MEMO_HEADS];
+    uint32_t groups[MEMTRACK_MEMO_HEADS]; /* the last group made with each hash */
 };
 
 /* The words that a walk read, in its order. */
@@ -71,33 +82,28 @@ struct memtrack_memo_words {
 };
 
 void memtrack_memo_clear(struct memtrack_memo *memo);
-/* Enters a stack; NULL where it cannot be memoised. */
+/* The entry of the present stack of a hook whose return address stands at `slot`; NULL if there is none. `top`: that of the
+ * thread's stack. */
+struct memtrack_memo_entry *memtrack_memo_find(struct memtrack_memo *memo, uint64_t address, uintptr_t slot,
+                                               const uint64_t *top);
+/* Enters the present stack, which was not found; NULL where there is no room. */
 struct memtrack_memo_entry *memtrack_memo_insert(struct memtrack_memo *memo, uint64_t address, uintptr_t slot,
-                                                 uint32_t stack, struct memtrack_memo_words words);
+                                                 const uint64_t *top, uint32_t stack,
+                                                 struct memtrack_memo_words words);
 
-MEMTRACK_INLINE uint64_t memtrack_memo_word(const struct memtrack_memo_entry *entry, uint32_t i)
+/* Second key of the entries that are tried where the present stack has another word than `entry` at a place. */
+MEMTRACK_INLINE uint64_t memtrack_memo_child(const struct memtrack_memo *memo, const struct memtrack_memo_entry *entry,
+                                             int32_t place)
 {
-    return entry->group[i / MEMTRACK_MEMO_GROUP].word[i % MEMTRACK_MEMO_GROUP];
-}
-
-MEMTRACK_INLINE uint16_t memtrack_memo_offset(const struct memtrack_memo_entry *entry, uint32_t i)
-{
-    return entry->group[i / MEMTRACK_MEMO_GROUP].offset[i % MEMTRACK_MEMO_GROUP];
-}
-
-MEMTRACK_INLINE uint64_t memtrack_memo_alternative(const struct memtrack_memo *memo,
-                                                   const struct memtrack_memo_entry *entry, uint32_t word)
-{
-    return (uint64_t)((const char *)entry - memo->arena) << 17 | (uint64_t)word << 1 | 1;
+    return (uint64_t)((const char *)entry - memo->arena) << 27 | (uint64_t)(uint32_t)place << 1 | 1;
 }
 
 MEMTRACK_INLINE uint32_t memtrack_memo_hash(uint64_t key1, uint64_t key2)
 {
-    uint64_t h = (key1 ^ (key2 << 20 | key2 >> 44)) * UINT64_C(0x9e3779b97f4a7c15);
-    return (uint32_t)(h >> 40);
+    return (uint32_t)((key1 ^ (key2 << 32 | key2 >> 32)) * UINT64_C(0x9e3779b97f4a7c15) >> 44);
 }
 
-/* The newest entry of the bucket of two keys, theirs or not; NULL if there is none. */
+/* The first entry of the bucket of two keys, theirs or not; NULL if there is none. */
 MEMTRACK_INLINE struct memtrack_memo_entry *memtrack_memo_first(const struct memtrack_memo *memo, uint64_t key1,
                                                                 uint64_t key2)
 {
@@ -105,73 +111,65 @@ MEMTRACK_INLINE struct memtrack_memo_entry *memtrack_memo_first(const struct mem
     return at ? (struct memtrack_memo_entry *)(void *)(memo->arena + at) : NULL;
 }
 
-MEMTRACK_INLINE struct memtrack_memo_entry *memtrack_memo_lookup(const struct memtrack_memo *memo, uint64_t key1,
-                                                                 uint64_t key2)
+MEMTRACK_INLINE const struct memtrack_memo_group *memtrack_memo_group(const struct memtrack_memo *memo,
+                                                                      const struct memtrack_memo_entry *entry, uint32_t i)
 {
-    struct memtrack_memo_entry *entry = memtrack_memo_first(memo, key1, key2);
-    for (uint32_t tries = 0; entry && tries < MEMTRACK_MEMO_TRIES; tries++) {
-        if (MEMTRACK_LIKELY(entry->key1 == key1 && entry->key2 == key2))
-            return entry;
-        entry = entry->next ? (struct memtrack_memo_entry *)(void *)(memo->arena + entry->next) : NULL;
-    }
-    return NULL;
+    return (const struct memtrack_memo_group *)(const void *)(memo->arena + entry->group[i]);
 }
 
-/* The first group from `group` on that differs from the present stack; the end of the entry's groups if none does.
- * `stack` is where the hook saved rbp. */
-MEMTRACK_INLINE const struct memtrack_memo_group *memtrack_memo_compare(const struct memtrack_memo_group *group,
-                                                                        const struct memtrack_memo_group *end,
-                                                                        const uint64_t *stack)
+MEMTRACK_INLINE bool memtrack_memo_group_holds(const struct memtrack_memo_group *group, const uint64_t *top)
 {
-    for (; MEMTRACK_LIKELY(group != end); group++)
-        if (MEMTRACK_UNLIKELY(stack[group->offset[0]] != group->word[0]) ||
-            MEMTRACK_UNLIKELY(stack[group->offset[1]] != group->word[1]) ||
-            MEMTRACK_UNLIKELY(stack[group->offset[2]] != group->word[2]) ||
-            MEMTRACK_UNLIKELY(stack[group->offset[3]] != group->word[3]))
-            break;
-    return group;
+    return MEMTRACK_LIKELY(top[group->place[0]] == group->word[0]) &&
+           MEMTRACK_LIKELY(top[group->place[1]] == group->word[1]) &&
+           MEMTRACK_LIKELY(top[group->place[2]] == group->word[2]) &&
+           MEMTRACK_LIKELY(top[group->place[3]] == group->word[3]) &&
+           MEMTRACK_LIKELY(top[group->place[4]] == group->word[4]);
 }
 
-/* The entry of the present stack, given one that is the same before `group`; NULL if there is none. */
-MEMTRACK_INLINE struct memtrack_memo_entry *memtrack_memo_follow(const struct memtrack_memo *memo,
-                                                                 struct memtrack_memo_entry *entry,
-                                                                 const struct memtrack_memo_group *group,
-                                                                 const uint64_t *stack)
+/* The entry of the present stack, if it stands first in its bucket and so do those that lead to it; else NULL. */
+MEMTRACK_INLINE struct memtrack_memo_entry *memtrack_memo_find_first(const struct memtrack_memo *memo,
+                                                                     uint64_t address, uintptr_t slot,
+                                                                     const uint64_t *top)
 {
-    for (;;) {
-        group = memtrack_memo_compare(group, entry->group + entry->groups, stack);
-        if (group == entry->group + entry->groups)
-            return entry;
-        uint32_t i = 0;
-        while (stack[group->offset[i]] == group->word[i])
-            i++;
-        uint64_t word = stack[group->offset[i]];
-        i += (uint32_t)(group - entry->group) * MEMTRACK_MEMO_GROUP;
-        entry = memtrack_memo_lookup(memo, word, memtrack_memo_alternative(memo, entry, i));
-        if (!entry)
+    struct memtrack_memo_entry *entry = memtrack_memo_first(memo, address, slot);
+    if (MEMTRACK_UNLIKELY(!entry) || MEMTRACK_UNLIKELY(entry->key1 != address) || MEMTRACK_UNLIKELY(entry->key2 != slot))
+        return NULL;
+    while (MEMTRACK_UNLIKELY(entry->sign)) {
+        uint64_t key1 = top[entry->sign], key2 = memtrack_memo_child(memo, entry, entry->sign);
+        entry = memtrack_memo_first(memo, key1, key2);
+        if (MEMTRACK_UNLIKELY(!entry) || MEMTRACK_UNLIKELY(entry->key1 != key1) || MEMTRACK_UNLIKELY(entry->key2 != key2))
             return NULL;
-        group = entry->group;
     }
+    const char *arena = memo->arena;
+    for (const uint32_t *at = entry->group, *end = at + entry->groups; MEMTRACK_LIKELY(at != end); at++)
+        if (MEMTRACK_UNLIKELY(
+                !memtrack_memo_group_holds((const struct memtrack_memo_group *)(const void *)(arena + *at), top)))
+            return NULL;
+    return entry;
 }
 
-/* The entry of the present stack of a hook whose return address stands at `slot`; NULL if there is none. */
-MEMTRACK_INLINE struct memtrack_memo_entry *memtrack_memo_find(const struct memtrack_memo *memo, uint64_t address,
-                                                               uintptr_t slot)
+/* The counters of the entry's stack for a size class, and its cell; false if they are not known yet. */
+MEMTRACK_INLINE bool memtrack_memo_way(const struct memtrack_memo_entry *entry, uint32_t size_class,
+                                       struct memtrack_counters **counters, uint32_t *cell)
 {
-    struct memtrack_memo_entry *entry = memtrack_memo_lookup(memo, address, slot);
-    return entry ? memtrack_memo_follow(memo, entry, entry->group, (const uint64_t *)(slot - 8)) : NULL;
+    uint32_t at = size_class % MEMTRACK_MEMO_WAYS, way = entry->way[at];
+    *cell = way >> 8;
+    *counters = (struct memtrack_counters *)((uint64_t *)memtrack_rt.region + entry->counters[at]);
+    return MEMTRACK_LIKELY((uint8_t)way == size_class);
 }
 
-/* The way of the entry's stack for a size class; NULL if there is none yet. */
-MEMTRACK_INLINE const struct memtrack_memo_way *memtrack_memo_way(const struct memtrack_memo_entry *entry,
-                                                                  uint32_t size_class)
+MEMTRACK_INLINE void memtrack_memo_remember(struct memtrack_memo_entry *entry, uint32_t size_class, uint32_t cell,
+                                            struct memtrack_counters *counters)
 {
-    if (MEMTRACK_LIKELY(entry->ways[0].size_class == size_class))
-        return &entry->ways[0];
-    for (uint32_t i = 1; i < MEMTRACK_MEMO_WAYS; i++)
-        if (entry->ways[i].size_class == size_class)
-            return &entry->ways[i];
-    return NULL;
+    uint32_t at = size_class % MEMTRACK_MEMO_WAYS;
+    uint64_t offset = (uint64_t)((uint64_t *)counters - (uint64_t *)memtrack_rt.region);
+    if (MEMTRACK_UNLIKELY(offset > UINT32_MAX)) /* 32 GiB of region */
+        return;
+    entry->way[at] = MEMTRACK_MEMO_NO_CLASS;
+    MEMTRACK_SIGNAL_FENCE();
+    entry->counters[at] = (uint32_t)offset;
+    MEMTRACK_SIGNAL_FENCE();
+    entry->way[at] = cell << 8 | size_class;
 }
 
 #endif

@@ -11,13 +11,15 @@
 
 #include "hooks.h"
 
-/* hooks.c: the long way. Each returns `block`, or does the free. The frame is the hook's. `entered`: the hook is BUSY;
- * the present stack is that of `entry` before `group`, where there is an entry. */
-void *memtrack_allocated_entered(void *block, uint64_t size, const uintptr_t *frame, struct memtrack_memo_entry *entry,
-                                 const struct memtrack_memo_group *group);
+/* hooks.c: the long way. Each returns `block`, or does the free. The frame is the hook's. `entered`: the hook is BUSY,
+ * `entry` is that of the present stack or NULL. */
+void *memtrack_allocated_entered(void *block, uint64_t size, const uintptr_t *frame, struct memtrack_memo_entry *entry);
 void *memtrack_allocated_other(void *block, uint64_t size, const uintptr_t *frame);
 void *memtrack_allocated_flush(void *block);
 void memtrack_free_other(void *block, const uintptr_t *frame);
+/* interpose.c: the same for a realloc. `fresh` may be NULL. */
+void *memtrack_reallocated(const void *block, struct memtrack_block found, void *fresh, uint64_t size,
+                           const uintptr_t *frame);
 void memtrack_free_entered(void *block, struct memtrack_block found);
 
 /* Not a tail call: the hook's frame must stand as long as somebody looks at it. */
@@ -25,7 +27,7 @@ void memtrack_free_entered(void *block, struct memtrack_block found);
 
 /* The slot of a block of `size` bytes in the live map; NULL where it is not plain: no chunk there yet, a tiny block of an
  * allocator that may place two in one unit, an address past 2^47. */
-MEMTRACK_INLINE uint32_t *memtrack_plain_slot(uintptr_t address, uint64_t size, uint32_t *half)
+MEMTRACK_INLINE uint32_t *memtrack_plain_slot(uintptr_t address, uint64_t size)
 {
     uintptr_t chunk_index = address >> MEMTRACK_LIVEMAP_CHUNK_SHIFT;
     if (MEMTRACK_UNLIKELY(chunk_index >= MEMTRACK_LIVEMAP_ROOT_ENTRIES))
@@ -33,50 +35,49 @@ MEMTRACK_INLINE uint32_t *memtrack_plain_slot(uintptr_t address, uint64_t size, 
     uint32_t *chunk = MEMTRACK_LOAD(&memtrack_livemap_root[chunk_index]);
     if (MEMTRACK_UNLIKELY(!chunk))
         return NULL;
-    uint32_t shift = memtrack_rt.allocator_unit_shift;
-    if (MEMTRACK_UNLIKELY(shift == 4) && size <= MEMTRACK_TINY_LIMIT)
-        return NULL;
-    struct memtrack_place place = memtrack_livemap_place(address, shift);
-    *half = place.half;
-    return chunk + place.slot;
+    uint32_t offset = (uint32_t)address & ((1u << MEMTRACK_LIVEMAP_CHUNK_SHIFT) - 1);
+    if (MEMTRACK_LIKELY(memtrack_rt.allocator_unit_shift == 5))
+        return chunk + (offset >> 5);
+    return MEMTRACK_UNLIKELY(size <= MEMTRACK_TINY_LIMIT) ? NULL : chunk + (offset >> 4);
 }
 
-MEMTRACK_INLINE void *memtrack_allocated_short(void *block, uint64_t size, const uintptr_t *frame)
+MEMTRACK_INLINE uint32_t memtrack_plain_half(uintptr_t address)
 {
-    struct memtrack_thread *thread = memtrack_self;
-    uint64_t mark;
-    uint32_t half = 0;
-    if (MEMTRACK_UNLIKELY(thread->ready != MEMTRACK_LOAD(&memtrack_rt.page->epoch))) {
-        block = memtrack_allocated_other(block, size, frame);
-        MEMTRACK_STAY();
-        return block;
-    }
-    memtrack_set_busy(thread, &mark);
-    uint32_t *slot = memtrack_plain_slot((uintptr_t)block, size, &half);
+    if (MEMTRACK_LIKELY(memtrack_rt.allocator_unit_shift == 5))
+        return (uint32_t)(address >> 4) & 1;
+    __asm__(""); /* two variable shifts cost more than a branch */
+    return (uint32_t)(address >> 3) & 1;
+}
+
+MEMTRACK_INLINE bool memtrack_is_ready(const struct memtrack_thread *thread)
+{
+    return thread->ready == MEMTRACK_LOAD(&memtrack_rt.page->epoch);
+}
+
+/* Of a hook that is BUSY; leaves it. */
+MEMTRACK_INLINE void *memtrack_allocated_busy(struct memtrack_thread *thread, void *block, uint64_t size,
+                                              const uintptr_t *frame)
+{
+    uint32_t cell;
+    uint32_t *slot = memtrack_plain_slot((uintptr_t)block, size);
     __builtin_prefetch(slot, 1);
-    struct memtrack_memo_entry *entry = memtrack_memo_first(thread->memo, frame[1], (uintptr_t)&frame[1]);
-    if (MEMTRACK_UNLIKELY(!slot) || MEMTRACK_UNLIKELY(!entry) || MEMTRACK_UNLIKELY(entry->key1 != frame[1]) ||
-        MEMTRACK_UNLIKELY(entry->key2 != (uintptr_t)&frame[1])) {
-        block = memtrack_allocated_entered(block, size, frame, NULL, NULL);
+    struct memtrack_memo_entry *entry =
+        memtrack_memo_find_first(thread->memo, frame[1], (uintptr_t)&frame[1], (const uint64_t *)thread->stack_top);
+    struct memtrack_counters *counters;
+    if (MEMTRACK_UNLIKELY(!slot) || MEMTRACK_UNLIKELY(!entry) ||
+        MEMTRACK_UNLIKELY(!memtrack_memo_way(entry, memtrack_class_of(size), &counters, &cell))) {
+        block = memtrack_allocated_entered(block, size, frame, entry);
         MEMTRACK_STAY();
         return block;
     }
-    const struct memtrack_memo_group *end = entry->group + entry->groups;
-    const struct memtrack_memo_group *group = memtrack_memo_compare(entry->group, end, frame);
-    const struct memtrack_memo_way *way = memtrack_memo_way(entry, memtrack_class_of(size));
-    if (MEMTRACK_UNLIKELY(group != end || !way)) {
-        block = memtrack_allocated_entered(block, size, frame, entry, group);
-        MEMTRACK_STAY();
-        return block;
-    }
-    struct memtrack_counters *counters = way->counters;
     memtrack_counters_peak(counters, MEMTRACK_LOAD(&memtrack_rt.region->peak_epoch));
     MEMTRACK_BUMP(&counters->allocated_bytes, size);
     MEMTRACK_BUMP(&counters->allocations, 1);
+    uint32_t half = memtrack_plain_half((uintptr_t)block);
     if (size < MEMTRACK_SMALL_LIMIT) {
-        MEMTRACK_STORE(slot, memtrack_livemap_small(size, way->cell, half));
+        MEMTRACK_STORE(slot, memtrack_livemap_small(size, cell, half));
     } else {
-        uint64_t word = memtrack_livemap_large(size, way->cell, half);
+        uint64_t word = memtrack_livemap_large(size, cell, half);
         __builtin_memcpy(slot, &word, 8);
     }
     thread->last_block = (uintptr_t)block;
@@ -90,21 +91,24 @@ MEMTRACK_INLINE void *memtrack_allocated_short(void *block, uint64_t size, const
     return block;
 }
 
-/* True: all is done but the free itself. */
-MEMTRACK_INLINE bool memtrack_freeing_short(void *block, const uintptr_t *frame)
+MEMTRACK_INLINE void *memtrack_allocated_short(void *block, uint64_t size, const uintptr_t *frame)
 {
     struct memtrack_thread *thread = memtrack_self;
     uint64_t mark;
-    uint32_t half, *slot;
-    if (MEMTRACK_UNLIKELY(thread->ready != MEMTRACK_LOAD(&memtrack_rt.page->epoch) ||
-                          !(slot = memtrack_plain_slot((uintptr_t)block, UINT64_MAX, &half)))) {
-        memtrack_free_other(block, frame);
+    if (MEMTRACK_UNLIKELY(!memtrack_is_ready(thread))) {
+        block = memtrack_allocated_other(block, size, frame);
         MEMTRACK_STAY();
-        return false;
+        return block;
     }
+    memtrack_set_busy(thread, &mark);
+    return memtrack_allocated_busy(thread, block, size, frame);
+}
+
+/* Takes the block of a slot out of the live map; cell 0: there is none, or it is not a plain one, and is still there. */
+MEMTRACK_INLINE struct memtrack_block memtrack_plain_take(uint32_t *slot, uint32_t half)
+{
     struct memtrack_block found;
     uint32_t low = MEMTRACK_LOAD(slot);
-    memtrack_set_busy(thread, &mark);
     if (!(low & 1)) {
         found.cell = low >> 8;
         found.size = (low >> 2) & 63;
@@ -122,25 +126,78 @@ MEMTRACK_INLINE bool memtrack_freeing_short(void *block, const uintptr_t *frame)
         else
             found.cell = 0;
     }
+    return found;
+}
+
+/* Counts the end of a block that was taken out. False: its counters, or the process's totals, need the long way. */
+MEMTRACK_INLINE bool memtrack_count_plain_free(struct memtrack_thread *thread, struct memtrack_block found, bool temporary)
+{
     uint32_t index = found.cell - thread->cell_bias; /* out of range where there is no cell */
     struct memtrack_counters *chunk = NULL;
     if (MEMTRACK_LIKELY(index - MEMTRACK_FIRST_CELL < MEMTRACK_MAX_COUNTER_INDEX - MEMTRACK_FIRST_CELL))
         chunk = thread->chunks[index / MEMTRACK_COUNTERS_PER_CHUNK];
     if (MEMTRACK_UNLIKELY(!chunk || thread->delta > thread->headroom ||
-                          thread->delta - (int64_t)found.size <= -(int64_t)MEMTRACK_FLUSH_BYTES)) {
-        memtrack_free_entered(block, found);
-        MEMTRACK_STAY();
+                          thread->delta - (int64_t)found.size <= -(int64_t)MEMTRACK_FLUSH_BYTES))
         return false;
-    }
     struct memtrack_counters *counters = chunk + index % MEMTRACK_COUNTERS_PER_CHUNK;
     memtrack_counters_peak(counters, MEMTRACK_LOAD(&memtrack_rt.region->peak_epoch));
     MEMTRACK_BUMP(&counters->freed_bytes, found.size);
     MEMTRACK_BUMP(&counters->frees, 1);
-    if (thread->last_block == (uintptr_t)block)
+    if (temporary)
         MEMTRACK_BUMP(&counters->temporary, 1);
     thread->delta -= (int64_t)found.size;
+    return true;
+}
+
+/* True: all is done but the free itself. */
+MEMTRACK_INLINE bool memtrack_freeing_short(void *block, const uintptr_t *frame)
+{
+    struct memtrack_thread *thread = memtrack_self;
+    uint64_t mark;
+    uint32_t *slot;
+    if (MEMTRACK_UNLIKELY(!memtrack_is_ready(thread) ||
+                          !(slot = memtrack_plain_slot((uintptr_t)block, UINT64_MAX)))) {
+        memtrack_free_other(block, frame);
+        MEMTRACK_STAY();
+        return false;
+    }
+    memtrack_set_busy(thread, &mark);
+    struct memtrack_block found = memtrack_plain_take(slot, memtrack_plain_half((uintptr_t)block));
+    if (MEMTRACK_UNLIKELY(!memtrack_count_plain_free(thread, found, thread->last_block == (uintptr_t)block))) {
+        memtrack_free_entered(block, found);
+        MEMTRACK_STAY();
+        return false;
+    }
     memtrack_leave(thread);
     return true;
+}
+
+/* A realloc of a plain block, before the call: takes the block out. Cell 0: the long way, all of it. */
+MEMTRACK_INLINE struct memtrack_block memtrack_reallocating_short(void *block)
+{
+    struct memtrack_block none = {0, 0};
+    uint32_t *slot;
+    if (MEMTRACK_UNLIKELY(!memtrack_is_ready(memtrack_self) ||
+                          !(slot = memtrack_plain_slot((uintptr_t)block, UINT64_MAX))))
+        return none;
+    return memtrack_plain_take(slot, memtrack_plain_half((uintptr_t)block));
+}
+
+/* After it: `block` is no more, and `fresh` is there. Returns it. */
+MEMTRACK_INLINE void *memtrack_reallocated_short(const void *block, struct memtrack_block found, void *fresh,
+                                                 uint64_t size, const uintptr_t *frame)
+{
+    struct memtrack_thread *thread = memtrack_self;
+    uint64_t mark;
+    if (MEMTRACK_LIKELY(memtrack_is_ready(thread))) {
+        memtrack_set_busy(thread, &mark);
+        if (MEMTRACK_LIKELY(memtrack_count_plain_free(thread, found, false)))
+            return memtrack_allocated_busy(thread, fresh, size, frame);
+        memtrack_leave(thread);
+    }
+    fresh = memtrack_reallocated(block, found, fresh, size, frame);
+    MEMTRACK_STAY();
+    return fresh;
 }
 
 #endif

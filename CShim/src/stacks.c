@@ -235,7 +235,7 @@ static struct memtrack_walk *take_stack(struct memtrack_thread *thread, const ui
     return walk;
 }
 
-MEMTRACK_COLD struct memtrack_memo_entry *memtrack_stack_miss(struct memtrack_thread *thread, const uintptr_t *frame,
+MEMTRACK_COLD const struct memtrack_walk *memtrack_stack_miss(struct memtrack_thread *thread, const uintptr_t *frame,
                                                               uint32_t *stack)
 {
     if (MEMTRACK_LIKELY(thread->bank != NULL))
@@ -250,22 +250,29 @@ MEMTRACK_COLD struct memtrack_memo_entry *memtrack_stack_miss(struct memtrack_th
         thread->walk = thread->last_walk;
         thread->last_walk = walk;
     }
-    if (walk->no_memo || !*stack)
-        return NULL;
+    return walk->no_memo || !*stack ? NULL : walk;
+}
+
+MEMTRACK_COLD struct memtrack_memo_entry *memtrack_stack_keep(struct memtrack_thread *thread, const uintptr_t *frame,
+                                                              const struct memtrack_walk *walk, uint32_t stack)
+{
     struct memtrack_memo_words words = {walk->word + walk->first_word, walk->word_address + walk->first_word,
                                         walk->end_word - walk->first_word};
-    return memtrack_memo_insert(thread->memo, frame[1], walk->base, *stack, words);
+    return memtrack_memo_insert(thread->memo, frame[1], walk->base, (const uint64_t *)thread->stack_top, stack, words);
 }
 
 MEMTRACK_COLD uint32_t memtrack_stack_special(struct memtrack_thread *thread, const uintptr_t *frame)
 {
     uintptr_t slot = memtrack_rt.unwinder == MEMTRACK_UNWINDER_CALL_SITE ? 0 : (uintptr_t)&frame[1];
-    struct memtrack_memo_entry *entry = memtrack_memo_find(thread->memo, frame[1], slot);
+    struct memtrack_memo_entry *entry = memtrack_memo_find(thread->memo, frame[1], slot, (const uint64_t *)thread->stack_top);
     uint32_t stack;
-    if (entry)
+    if (entry) {
         stack = entry->stack;
-    else
-        memtrack_stack_miss(thread, frame, &stack);
+    } else {
+        const struct memtrack_walk *walk = memtrack_stack_miss(thread, frame, &stack);
+        if (walk)
+            memtrack_stack_keep(thread, frame, walk, stack);
+    }
     if (memtrack_rt.verify_stacks && stack)
         memtrack_verify(frame, stack);
     return stack;

@@ -76,9 +76,10 @@ static inline void memtrack_walk_forget(struct memtrack_thread *thread)
 /* Is `slot` on the thread's own stack? Extends what is known of it downwards where need be. */
 bool memtrack_on_own_stack(struct memtrack_thread *thread, uintptr_t slot);
 
-/* Unwinds, interns and memoises. The entry if the stack was memoised; else NULL, and *stack is its id. */
-struct memtrack_memo_entry *memtrack_stack_miss(struct memtrack_thread *thread, const uintptr_t *frame,
-                                                uint32_t *stack);
+/* Unwinds and interns. The walk, until the next one, if it may be kept in the memo; else NULL. *stack is the id. */
+const struct memtrack_walk *memtrack_stack_miss(struct memtrack_thread *thread, const uintptr_t *frame, uint32_t *stack);
+struct memtrack_memo_entry *memtrack_stack_keep(struct memtrack_thread *thread, const uintptr_t *frame,
+                                                const struct memtrack_walk *walk, uint32_t stack);
 
 /* verify.c: libunwind, loaded on request by the constructor. Addresses are those of libunwind's own walk, from the
  * hook's caller outwards; returns how many, 0 if the hook's frame was not found. */
