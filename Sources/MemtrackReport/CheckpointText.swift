@@ -20,10 +20,14 @@ public enum CheckpointText {
             ])
         ProcessBlock(checkpoint: checkpoint).write(to: &lines)
         for marker in checkpoint.markers { MarkText.write(marker, to: &lines) }
-        for gauge in checkpoint.gauges { MarkText.write(gauge, to: &lines) }
+        let collector = CollectorText(checkpoint.gauges)
+        for gauge in checkpoint.types == nil ? checkpoint.gauges : collector.others {
+            MarkText.write(gauge, to: &lines)
+        }
         if let types = checkpoint.types {
             lines.blank()
             TypeTableText(types: types, options: options).write(to: &lines)
+            collector.write(to: &lines)
         }
         if let objects = checkpoint.objects {
             lines.blank()

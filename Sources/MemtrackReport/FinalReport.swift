@@ -34,16 +34,9 @@ public enum FinalReport {
                 lines.paragraph("No allocation was made.", tone: .dim)
             } else {
                 TotalsBlock(session: session, profile: profile).write(to: &lines)
+                writeTypes(session, options: options, to: &lines)
                 writeTables(session, profile, options: options, to: &lines)
             }
-        }
-        if let types = session.types {
-            lines.blank()
-            var shown = options.types
-            // Since the start, when there was nothing, all of it has been added.
-            if types.changeSince == nil { shown.showsChange = false }
-            TypeTableText(types: types, options: shown).write(
-                to: &lines, asOf: session.ending == .running ? nil : types.elapsed)
         }
         writeMarks(session, limit: options.limit, to: &lines)
         writeSeries(session, to: &lines)
@@ -66,9 +59,23 @@ public enum FinalReport {
         for note in session.notes { lines.paragraph(Escape.text(note), mark: "! ", tone: .warning) }
     }
 
+    private static func writeTypes(
+        _ session: SessionSummary, options: Options, to lines: inout TextLines
+    ) {
+        guard let types = session.types else { return }
+        lines.blank()
+        var shown = options.types
+        // Since the start, when there was nothing, all of it has been added.
+        if types.changeSince == nil { shown.showsChange = false }
+        TypeTableText(types: types, options: shown).write(
+            to: &lines, asOf: session.ending == .running ? nil : types.elapsed)
+        CollectorText(session.gauges).write(to: &lines)
+    }
+
     /// The program may have ended before a checkpoint could show what it said.
     private static func writeMarks(_ session: SessionSummary, limit: Int, to lines: inout TextLines) {
-        let (markers, gauges) = (session.markers.suffix(limit), session.gauges.prefix(limit))
+        let own = session.types == nil ? session.gauges : CollectorText(session.gauges).others
+        let (markers, gauges) = (session.markers.suffix(limit), own.prefix(limit))
         if markers.isEmpty && gauges.isEmpty { return }
         lines.blank()
         let earlier = session.markerCount - markers.count

@@ -83,8 +83,13 @@ public struct TypeTableText {
                     text: { Self.name(Escape.text(row.name), runtime: row.runtimeName, room: $0) },
                     detail: lines.layout.showsCallers ? { sites(row, room: $0) } : nil))
         }
+        let rest = admitted.dropFirst(shown.count)
         let rests = [
-            (admitted.dropFirst(shown.count), "more", "more"),
+            (rest.filter { $0.runtime != nil }[...], "more type", "more types"),
+            (
+                rest.filter { $0.runtime == nil }[...], "more site of what is no object",
+                "more sites of what are no objects"
+            ),
             (
                 all.filter { row in options.filter.map { !$0.admits(row) } ?? false }[...],
                 "type filtered out", "types filtered out"
@@ -100,16 +105,22 @@ public struct TypeTableText {
         table.rows.append(
             Table.Row(
                 cells: cells(Self.sum(all[...])),
-                text: { [Span(DisplayWidth.truncateMiddle(totalText, to: $0), .bold)] }, isTotal: true))
+                text: { room in
+                    let text = totalTexts.first { DisplayWidth.of($0) <= room } ?? totalTexts.last ?? ""
+                    return [Span(DisplayWidth.truncateMiddle(text, to: room), .bold)]
+                }, isTotal: true))
         table.write(to: &lines)
     }
 
-    private var totalText: String {
-        var text = "total: " + FigureText.plural(UInt64(types.objects), "object", "objects")
-        if types.trackedObjects > 0 {
-            text += ", " + FigureText.count(UInt64(types.trackedObjects)) + " GC-tracked"
-        }
-        return text
+    /// From the whole to the shortest.
+    private var totalTexts: [String] {
+        let objects = "total: " + FigureText.plural(UInt64(types.objects), "object", "objects")
+        let tracked =
+            types.trackedObjects > 0
+            ? " (" + FigureText.count(UInt64(types.trackedObjects)) + " GC-tracked)" : ""
+        let count = types.rows.reduce(0) { $0 + ($1.runtime == nil ? $1.count : 0) }
+        let others = count > 0 ? ", " + FigureText.plural(UInt64(count), "other block", "other blocks") : ""
+        return [objects + tracked + others, objects + tracked, objects]
     }
 
     private func cells(_ row: TypeRow, tone: Tone = .plain) -> [Span] {

@@ -2,6 +2,7 @@
 import Foundation
 import MemtrackObjects
 import MemtrackProfile
+import MemtrackRegion
 import MemtrackReport
 import MemtrackSymbols
 import Testing
@@ -145,6 +146,19 @@ extension Fixture {
         options.sites = 5
         let filtered = TypeTableText(types: table, options: options)
         try GoldenTests().check(filtered.render(layout: Layout(width: 120)), "types-120-filter")
+        var session = try Fixture.typed(step: 1).summary
+        for (generation, figures) in [[97, 41, 0], [9, 92, 3], [1, 0, 0]].enumerated() {
+            for (name, value) in zip(["collections", "collected", "uncollectable"], figures) {
+                session.gauges.append(RegionGauge(name: "gc.gen\(generation).\(name)", value: Double(value)))
+            }
+        }
+        session.gauges.append(RegionGauge(name: "gc.gen7.collections", value: 5))
+        let final = FinalReport.render(session, layout: Layout(width: 120))
+        let (start, end) = (
+            try #require(final.range(of: "Objects ")), try #require(final.range(of: "Live at the peak"))
+        )
+        try GoldenTests().check(String(final[start.lowerBound..<end.lowerBound]), "types-final-120")
+        #expect(final.contains("○ gc.gen7.collections = 5") && !final.contains("gc.gen0"))
         let diff = try Fixture.typeDiff(width: 120)
         let section = try #require(diff[0].range(of: "Object types"))
         try GoldenTests().check(String(diff[0][section.lowerBound...]), "types-diff-120")
