@@ -38,6 +38,24 @@ import Testing
         #expect(region.health.incompleteStacks == 0)
     }
 
+    /// Guards that a child drops the rules it has from its parent when it unloads their library, even before its first
+    /// allocation; and that it has them until then: the plug-in's own pages are at the same place in both.
+    @Test func unloadedInAChild() throws {
+        let session = try Session()
+        let libraries = [try plugin("one", room: 520), try plugin("two", room: 1048)]
+        let finished = try session.run([Compiled.fixture("loader.c"), "fork"] + libraries)
+        try #require(finished.end == .exited(5), "\(finished.end)")
+        let files = session.files()
+        try #require(files.count == 2)
+        let sites = try FixtureReport(region: files[1].path).sites(in: "inner_two")
+        #expect(sites.map(\.counters.allocations).reduce(0, +) == 50)
+        for site in sites {
+            #expect(
+                site.stack.map(\.function).prefix(4) == ["inner_two", "plugin_make", "across_fork", "main"])
+        }
+        #expect(try session.regions().allSatisfy { $0.health.incompleteStacks == 0 })
+    }
+
     /// Guards the bootstrap: what dlsym allocates when it does not find a function comes from a small arena, and its
     /// error message is not left for the program (loader.c asks for it first of all).
     @Test func bootstrapLeavesNoTrace() throws {

@@ -68,6 +68,21 @@ import Testing
         }
     }
 
+    /// The same for those of boost.context, with its own way to switch. The fixture is boost_context.cpp.
+    @Test func boostCoroutines() throws {
+        let session = try Session()
+        let counts = try TemporaryDirectory()
+        let environment = try session.environment(
+            preload: [Compiled.counter()], ["COUNTER_DIRECTORY": counts.path])
+        let program = try Compiled.fixture("boost_context.cpp", ["-O1", "-lboost_context"])
+        #expect(try Command.run([program], environment: environment).isSuccess)
+        try CounterFile.expectEqual(session, counts)
+        let touched = try FixtureReport(session).sites(in: "touch")
+        #expect(touched.map(\.counters.allocations).reduce(0, +) == 8 * 50)
+        #expect(touched.map(\.counters.frees).reduce(0, +) == 8 * 50)
+        #expect(touched.allSatisfy { site in !site.stack.contains { $0.function == "main" } })
+    }
+
     /// Threads, forks, signals, jumps and coroutines at once: whatever they do to each other, it ends well.
     @Test func stress() throws {
         let session = try Session()

@@ -66,6 +66,54 @@ import Testing
         #expect(!finished.errorText.contains("Fatal"))
     }
 
+    /// Guards the advice that keeps the kernel from reading ahead in a region on a disk: without it a short program takes
+    /// twenty times its time.
+    @Test func sessionOnADisk() throws {
+        let place = TemporaryDirectory(
+            taking: "/var/tmp/memtrack-disk-\(getpid())-\(UInt64.random(in: 0...UInt64.max))")
+        mkdir(place.path, 0o700)
+        let finished = try Command.run(
+            ["cat", "/proc/self/smaps"],
+            environment: ["LD_PRELOAD": try Build.library(), "MEMTRACK_SESSION": place.path])
+        let mappings = finished.outputText.components(separatedBy: "VmFlags:")
+        let region = try #require(mappings.firstIndex { $0.contains(place.path + "/region-") })
+        let flags = mappings[region + 1].split(separator: "\n")[0].split(separator: " ")
+        #expect(flags.contains("rr"), "\(flags)")
+    }
+
+    /// A memory cgroup that is too small for the program: it is killed as it would be without us, and all it did is counted.
+    /// What the shim needs counts as the program's; so the limit is one that it keeps well below.
+    @Test func memoryCgroup() throws {
+        let root = "/sys/fs/cgroup/memory"
+        let group = "\(root)/memtrack-test-\(getpid())"
+        guard geteuid() == 0, access(root + "/memory.limit_in_bytes", F_OK) == 0, mkdir(group, 0o755) == 0
+        else {
+            return  // no such hierarchy here, or it is not ours
+        }
+        defer { rmdir(group) }
+        guard
+            (try? "33554432".write(
+                toFile: group + "/memory.limit_in_bytes", atomically: false, encoding: .utf8)) != nil
+        else { return }
+        let program = try Compiled.fixture("limits.c", ["-O1"])
+        let script = "echo $$ > \(group)/cgroup.procs; exec \"$@\""
+        func run(_ megabytes: Int, _ environment: [String: String]) throws -> Finished {
+            try Command.run(
+                ["sh", "-c", script, "sh", program, "heap", String(megabytes)], environment: environment)
+        }
+        let session = try Session()
+        let (bare, counted) = (try run(8, [:]), try run(8, session.environment()))
+        #expect(bare.isSuccess && counted.isSuccess)
+        #expect(try #require(session.regions().last).totals.liveBlocks == 0)
+        let killed = try Session()
+        #expect(try run(100, [:]).end == .killed(SIGKILL))
+        #expect(try run(100, killed.environment()).end == .killed(SIGKILL))
+        let region = try #require(try killed.regions().last)
+        #expect(region.identity.executable == program)
+        #expect(region.totals.liveBytes > 8 << 20 && region.totals.liveBytes < 64 << 20)
+        #expect(region.damagedRecords == 0)
+    }
+
     /// A PID namespace: the region's name and the process's own id are those of the namespace.
     @Test(.enabled(if: geteuid() == 0 && Command.has("unshare")))
     func pidNamespace() throws {
