@@ -18,6 +18,12 @@ struct NodeTable {
     /// Chunks that the last reading read and found complete.
     private var candidates: [Int] = []
 
+    /// Leaves an empty table here.
+    mutating func taken() -> NodeTable {
+        defer { self = NodeTable() }
+        return self
+    }
+
     /// - Parameters:
     ///   - chunks: where each chunk is; nil for one that is not there.
     ///   - count: nodes handed out so far, the root included.

@@ -60,10 +60,12 @@ struct CounterReader {
             sums.initialize(repeating: Counters(), count: perChunk)
             chunkPages.removeAll(keepingCapacity: true)
             try findBanks()
-            for bank in banks.indices {
-                let page = try counters(of: bank, chunk)
-                chunkPages.append(page)
-                if let page { Self.addFrees(page, to: sums, keeping: freed + bank * perChunk) }
+            for bank in banks.indices { chunkPages.append(try counters(of: bank, chunk)) }
+            for (bank, page) in chunkPages.enumerated() {
+                let next = bank + 1 < chunkPages.count ? chunkPages[bank + 1] : nil
+                if let page {
+                    Self.addFrees(page, to: sums, keeping: freed + bank * perChunk, before: next ?? page)
+                }
             }
             // A bank or a chunk that appeared meanwhile has to be seen: the blocks it allocated may
             // have been freed, and that counted, in a bank read later in the first pass.
@@ -110,12 +112,14 @@ struct CounterReader {
         return try pages.claim(memtrack_load_u32(directory + chunk % perDirectory * 4), "a bank's directory")
     }
 
+    /// The time goes into waiting for memory, so the page of the next bank is fetched meanwhile.
     private static func addFrees(
         _ page: UnsafeRawPointer, to sums: UnsafeMutablePointer<Counters>,
-        keeping freed: UnsafeMutablePointer<Freed>
+        keeping freed: UnsafeMutablePointer<Freed>, before next: UnsafeRawPointer
     ) {
         for place in 0..<perChunk {
             let record = page + place * CounterLayout.stride
+            memtrack_prefetch(next + place * CounterLayout.stride)
             let blocks = memtrack_load_u64(record + CounterLayout.frees)
             let bytes = memtrack_load_u64(record + CounterLayout.freedBytes)
             (freed + place).initialize(to: Freed(blocks: blocks, bytes: bytes))

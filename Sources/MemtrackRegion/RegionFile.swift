@@ -57,12 +57,10 @@ public final class RegionFile: @unchecked Sendable {
     /// Everything the region says at this moment. Cost: about one look at each page of counters, and at those of
     /// stacks that have been added since the snapshot before; 100,000 cells take some milliseconds.
     public func snapshot() throws(RegionError) -> RegionSnapshot {
-        let known = nodes.withLock { table in
-            defer { table = NodeTable() }
-            return table
-        }
+        // Handed on, never held twice: else the first change would copy it.
+        var known = nodes.withLock { $0.taken() }
         let (snapshot, table) = try read { (pages) throws(RegionDamage) in
-            var reader = SnapshotReader(pages: pages, table: known)
+            var reader = SnapshotReader(pages: pages, table: known.taken())
             return (try reader.read(), reader.table)
         }
         nodes.withLock { $0 = table }

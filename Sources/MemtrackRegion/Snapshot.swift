@@ -20,6 +20,7 @@ public struct Counters: Sendable, Hashable {
     public var liveBlocks: Int64 { Int64(bitPattern: allocations &- frees) }
     public var liveBytes: Int64 { Int64(bitPattern: allocatedBytes &- freedBytes) }
 
+    @inlinable
     public static func += (left: inout Counters, right: Counters) {
         left.allocations &+= right.allocations
         left.allocatedBytes &+= right.allocatedBytes

@@ -53,6 +53,7 @@ public final class Monitor {
     private let start: Moment
     private let ownLargestRSS = Clocks.ownLargestRSS
     private var lastFigures: ProcessFigures?
+    private var pssCost = CostLimit()
     private var pace = SweepPace()
     private var lastAttended: UInt64 = 0
     private var endedNanoseconds: UInt64?
@@ -147,15 +148,17 @@ public final class Monitor {
 
     private func measure(withPSS: Bool) {
         let shim = collector?.shimUse() ?? [:]
+        let start = Clocks.monotonicNanoseconds
         if let figures = watch.figures(of: process.pid, shim: shim, withPSS: withPSS) {
             lastFigures = figures
+            if withPSS { pssCost.spent(from: start, to: Clocks.monotonicNanoseconds) }
             if !shim.isEmpty { summary.shimBytes = figures.shimBytes }
         }
     }
 
     private func checkpoint() {
         // All of one moment; names come after it and may take their time.
-        measure(withPSS: true)
+        measure(withPSS: pssCost.isDue(at: Clocks.monotonicNanoseconds))
         let capture = collector?.capture(withTypes: options.types != nil)
         let (time, moment) = (Clocks.wallTime, elapsed)
         let view = view(capture)

@@ -14,7 +14,7 @@ public struct ProcessWatch: Sendable {
 
     /// Figures of a process and of all its descendants; nil where the process cannot be read (any more).
     ///
-    /// PSS costs the kernel a walk over all pages of the process: read it at checkpoints, not more often.
+    /// PSS costs the kernel a walk over all pages of the process: see `CostLimit`.
     public func figures(of pid: Int32, shim: [Int32: ShimUse], withPSS: Bool) -> ProcessFigures? {
         // A process that has ended and was not collected yet has all figures 0.
         guard let memory = try? procfs.memory(of: pid, withPSS: withPSS), memory.rss > 0 else { return nil }

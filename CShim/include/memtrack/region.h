@@ -367,6 +367,11 @@ static inline uint32_t memtrack_load_u32(const void *p)
 {
     return __atomic_load_n((const uint32_t *)p, __ATOMIC_ACQUIRE);
 }
+/* Soon to be read: for readers that go through a page of each bank, which no hardware foresees. */
+static inline void memtrack_prefetch(const void *p)
+{
+    __builtin_prefetch(p);
+}
 static inline uint16_t memtrack_load_u16(const void *p)
 {
     return __atomic_load_n((const uint16_t *)p, __ATOMIC_ACQUIRE);
