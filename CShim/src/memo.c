@@ -186,6 +186,7 @@ static void give_sign(struct memtrack_memo *memo, struct memtrack_memo_entry *en
         return;
     struct memtrack_memo_entry *above =
         make(memo, entry->key1, entry->key2, entry->stack, entry->group, entry->groups);
+    __builtin_memset(above->child, 0, sizeof(above->child));
     above->sign = place;
     above->signs = entry->signs;
     take(memo, entry);
@@ -246,11 +247,13 @@ static struct memtrack_memo_entry *descend(struct memtrack_memo *memo, const uin
             *key1 = top[entry->sign];
             *key2 = memtrack_memo_child(memo, entry, entry->sign);
             child = lookup(memo, *key1, *key2);
+            if (child)
+                entry->child[memtrack_memo_child_hash(*key1)] = (uint32_t)((char *)child - memo->arena);
         }
         if (!child) {
             int32_t place = difference(memo, entry, top, &known, &same);
             if (!place)
-                return entry;
+                return entry->sign ? NULL : entry; /* its own child may be lost: it is made again */
             struct memtrack_memo_entry *from = branch(memo, entry, place);
             bool is_astray = from != entry;
             *key1 = top[place];

@@ -33,6 +33,7 @@
 #define MEMTRACK_MEMO_FIRST_HEADS 256u
 #define MEMTRACK_MEMO_TRIES 32u
 #define MEMTRACK_MEMO_WAYS 8u
+#define MEMTRACK_MEMO_CHILDREN 16u
 #define MEMTRACK_MEMO_GROUP 5u
 #define MEMTRACK_MEMO_WORDS 512u
 #define MEMTRACK_MEMO_LINE 64u
@@ -57,9 +58,15 @@ struct memtrack_memo_entry {
     uint16_t groups;
     uint8_t signs;   /* on the way here */
     uint8_t led_on;
-    /* Cells of this stack, each at its size class modulo the number of ways, and their counters in the thread's bank. */
-    uint32_t way[MEMTRACK_MEMO_WAYS];      /* cell << 8 | size class, MEMTRACK_MEMO_NO_CLASS none */
-    uint32_t counters[MEMTRACK_MEMO_WAYS]; /* in 8 bytes from the start of the region */
+    union {
+        /* Cells of this stack, each at its size class modulo the number of ways, and their counters in the thread's bank. */
+        struct {
+            uint32_t way[MEMTRACK_MEMO_WAYS];      /* cell << 8 | size class, MEMTRACK_MEMO_NO_CLASS none */
+            uint32_t counters[MEMTRACK_MEMO_WAYS]; /* in 8 bytes from the start of the region */
+        };
+        /* With a sign: the child found last for each hash of the word there; 0 none. It may have got other keys since. */
+        uint32_t child[MEMTRACK_MEMO_CHILDREN];
+    };
     uint32_t group[]; /* offsets in the arena, the innermost first */
 };
 _Static_assert(sizeof(struct memtrack_memo_group) == MEMTRACK_MEMO_LINE, "a group is a cache line");
@@ -103,6 +110,11 @@ MEMTRACK_INLINE uint32_t memtrack_memo_hash(uint64_t key1, uint64_t key2)
     return (uint32_t)((key1 ^ (key2 << 32 | key2 >> 32)) * UINT64_C(0x9e3779b97f4a7c15) >> 44);
 }
 
+MEMTRACK_INLINE uint32_t memtrack_memo_child_hash(uint64_t word)
+{
+    return (uint32_t)(word * UINT64_C(0x9e3779b97f4a7c15) >> 60);
+}
+
 /* The first entry of the bucket of two keys, theirs or not; NULL if there is none. */
 MEMTRACK_INLINE struct memtrack_memo_entry *memtrack_memo_first(const struct memtrack_memo *memo, uint64_t key1,
                                                                 uint64_t key2)
@@ -126,7 +138,7 @@ MEMTRACK_INLINE bool memtrack_memo_group_holds(const struct memtrack_memo_group 
            MEMTRACK_LIKELY(top[group->place[4]] == group->word[4]);
 }
 
-/* The entry of the present stack, if it stands first in its bucket and so do those that lead to it; else NULL. */
+/* The entry of the present stack, if its root stands first in its bucket, and the others are those found last; else NULL. */
 MEMTRACK_INLINE struct memtrack_memo_entry *memtrack_memo_find_first(const struct memtrack_memo *memo,
                                                                      uint64_t address, uintptr_t slot,
                                                                      const uint64_t *top)
@@ -136,8 +148,9 @@ MEMTRACK_INLINE struct memtrack_memo_entry *memtrack_memo_find_first(const struc
         return NULL;
     while (MEMTRACK_UNLIKELY(entry->sign)) {
         uint64_t key1 = top[entry->sign], key2 = memtrack_memo_child(memo, entry, entry->sign);
-        entry = memtrack_memo_first(memo, key1, key2);
-        if (MEMTRACK_UNLIKELY(!entry) || MEMTRACK_UNLIKELY(entry->key1 != key1) || MEMTRACK_UNLIKELY(entry->key2 != key2))
+        uint32_t at = entry->child[memtrack_memo_child_hash(key1)];
+        entry = (struct memtrack_memo_entry *)(void *)(memo->arena + at);
+        if (MEMTRACK_UNLIKELY(!at) || MEMTRACK_UNLIKELY(entry->key1 != key1) || MEMTRACK_UNLIKELY(entry->key2 != key2))
             return NULL;
     }
     const char *arena = memo->arena;
