@@ -5,7 +5,8 @@
 #   make test-exports   the exports in a browser, dh_view, DuckDB and ClickHouse (installs these; a minute)
 #   make bench     measure what the shim costs, beside its peers (long; bench-quick: under three minutes)
 #   make fuzz      libFuzzer over region files and profile files, each for FUZZ_SECONDS=1800
-#   make soak      everything at once with a reader attached, for SOAK_SECONDS=600 (ten seconds of it in test)
+#   make soak      everything at once with a reader attached, for SOAK_SECONDS=600 (ten seconds of it in test); the
+#                  shared tables under ThreadSanitizer and valgrind
 #   make many      configure and make -j2 of GNU hello bare, preloaded and launched: the same files; prints the times
 #   make matrix    sixty real commands bare, preloaded and launched: the same output and status (installs what it runs)
 #   make bench-instructions   count instructions of a malloc+free pair, compare with the kept figures (part of test)
@@ -77,7 +78,7 @@ $(PROGRAMS) &: $(SWIFT_SOURCES) | deps
 test: test-deps test-shim test-instructions test-swift test-matrix
 
 test-shim: $(LIBRARY) | test-deps
-	$(MAKE) -C Tests/Shim check
+	$(MAKE) -C Tests/Shim check check-threads
 
 # Instructions of a malloc+free pair, against the figures kept in Tests/Bench/instructions.json.
 test-instructions: $(LIBRARY) | test-deps
@@ -97,6 +98,7 @@ fuzz: | deps
 	Tests/Scripts/fuzz profile $(FUZZ_SECONDS)
 
 soak: build | test-deps
+	$(MAKE) -C Tests/Shim check-threads
 	SOAK_SECONDS=$(SOAK_SECONDS) swift test --filter SoakTests
 
 many: build | test-deps

@@ -11,7 +11,7 @@ MEMTRACK_INLINE struct memtrack_cell *cell_record(uint32_t id)
 {
     const uint32_t *directory = memtrack_region_at(MEMTRACK_CELL_DIRECTORY_PAGE);
     uint32_t number = id - memtrack_rt.cell_bias - MEMTRACK_FIRST_CELL;
-    return (struct memtrack_cell *)memtrack_region_at(directory[number / MEMTRACK_CELLS_PER_CHUNK]) +
+    return (struct memtrack_cell *)memtrack_region_at(MEMTRACK_LOAD(&directory[number / MEMTRACK_CELLS_PER_CHUNK])) +
            number % MEMTRACK_CELLS_PER_CHUNK;
 }
 

@@ -21,7 +21,7 @@ static struct memtrack_intern_table *nodes;
 MEMTRACK_INLINE struct memtrack_node *record_of(uint32_t id)
 {
     const uint32_t *directory = memtrack_region_at(MEMTRACK_NODE_DIRECTORY_PAGE);
-    return (struct memtrack_node *)memtrack_region_at(directory[id / MEMTRACK_NODES_PER_CHUNK]) +
+    return (struct memtrack_node *)memtrack_region_at(MEMTRACK_LOAD(&directory[id / MEMTRACK_NODES_PER_CHUNK])) +
            id % MEMTRACK_NODES_PER_CHUNK;
 }
 

@@ -40,10 +40,12 @@ static struct zone {
 
 static void publish_mapping(struct memtrack_header *header, uint32_t place)
 {
-    header->mappings[place].bytes = mappings[place].bytes;
-    MEMTRACK_STORE_RELEASE(&header->mappings[place].start, mappings[place].start);
-    if (header->mapping_next <= place)
-        header->mapping_next = place + 1;
+    MEMTRACK_STORE(&header->mappings[place].bytes, mappings[place].bytes);
+    MEMTRACK_STORE_RELEASE(&header->mappings[place].start, MEMTRACK_LOAD(&mappings[place].start));
+    uint32_t next = MEMTRACK_LOAD(&header->mapping_next);
+    while (next <= place && !__atomic_compare_exchange_n(&header->mapping_next, &next, place + 1, false,
+                                                         __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+        ;
 }
 
 void memtrack_private_publish(struct memtrack_header *header)
