@@ -30,7 +30,7 @@ extension Monitor {
             lastTypes = types
         } else if summary.types == nil {
             summary.types = compared
-        } else {
+        } else if let known = summary.types, known.processes > 0 {
             summary.types?.problems = types.problems
         }
         return compared

@@ -42,6 +42,46 @@ import Testing
         #expect(answer.total("shapes::Rack") == 20 * (16 + 8 + 10 * (40 + 46)))
     }
 
+    /// A program as Debian ships it, stripped: what it holds of a file is what it says itself of the same file, to Python.
+    @Test func classesOfProtoc() throws {
+        let place = try TemporaryDirectory()
+        var text = "syntax = \"proto3\"; package big;\n"
+        for number in 0..<100 {
+            let fields = (1...10).map { "repeated string f\($0) = \($0);" }.joined(separator: " ")
+            text += "message M\(number) { \(fields) }\n"
+        }
+        try text.write(toFile: place.file("big.proto"), atomically: true, encoding: .utf8)
+        let described = try Command.run(
+            ["protoc", "--include_source_info", "--descriptor_set_out=big.pb", "big.proto"],
+            directory: place.path)
+        try #require(described.isSuccess, "\(described.errorText)")
+        let script = """
+            from google.protobuf import descriptor_pb2
+            files = descriptor_pb2.FileDescriptorSet.FromString(open("big.pb", "rb").read()).file
+            print(sum(len(each.source_code_info.location) for each in files))
+            """
+        let told = try Command.run(["/usr/bin/python3", "-c", script], directory: place.path)
+        let expected = try #require(
+            Int(told.outputText.split(separator: "\n").first ?? ""), "\(told.errorText)")
+        #expect(expected > 5_000)
+
+        // It has read the file and waits for a message that does not come.
+        let program = try Stepped(["protoc", "-I", place.path, "--decode=big.M0", place.file("big.proto")])
+        let deadline = Date(timeIntervalSinceNow: 30)
+        var answer: TypeAnswer?
+        let name = "google::protobuf::SourceCodeInfo_Location"
+        while Date() < deadline, answer?.count(name) != expected {
+            usleep(100_000)
+            answer = try? program.types()
+        }
+        let found = try #require(answer)
+        #expect(found.count(name) == expected)
+        let row = try #require(found.types.first { $0.name == name })
+        // Each has a buffer, behind a head, for its path and one for its span; that of the file has an empty path.
+        #expect(row.ownedBlocks == 2 * expected - 1, "\(row)")
+        _ = try program.finish()
+    }
+
     @Test(arguments: [[], ["-static-stdlib"]]) func classesOfSwift(options: [String]) throws {
         try #require(Command.has("swiftc"))
         let place = try TemporaryDirectory()

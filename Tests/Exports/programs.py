@@ -27,9 +27,24 @@ def compiled(name, source, *options):
     return SCRATCH / name
 
 
+TYPED = """
+import time
+class Entry: pass
+kept = []
+for _ in range(12):
+    kept += [Entry() for _ in range(500)]
+    time.sleep(0.1)
+"""
+
+
 @functools.cache
 def profile(name):
-    """The service as built first or second, or the program with many stacks."""
+    """The service as built first or second, the program with many stacks, or a Python program with its object types."""
+    if name == "typed":
+        path = SCRATCH / "typed.pb.gz"
+        run(ROOT / "build/bin/memtrack-preload", "-q", "-o", "--no-history", "-i", "0.3", "--output", path,
+            "/usr/bin/python3", "-c", TYPED)
+        return path
     program = {
         "first": lambda: compiled("service-1.0", "service.cpp", "-O2"),
         "second": lambda: compiled("service-1.1", "service.cpp", "-O1", "-DSECOND"),

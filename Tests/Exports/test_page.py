@@ -195,6 +195,23 @@ class ServicePage(PageCase):
         self.assertEqual(seen, ["light", "dark", "light"])
 
 
+class TypesPage(PageCase):
+    name = "typed"
+
+    def test_object_types_are_the_report_s(self):
+        self.browser.click("#tab-types")
+        types = report("typed")["types"]
+        rows = self.browser.js(
+            "[...document.querySelectorAll('#table tbody tr')].map(row => [row.children[6].firstChild.textContent, "
+            "Number(row.children[4].dataset.value)])")
+        self.assertEqual(rows, [[f"{row['name']}  {row['runtime']}" if row["runtime"] else row["name"],
+                                 row["bytes"] + row["ownedBytes"]] for row in types[:len(rows)]])
+        self.browser.click("#filter")
+        self.browser.type("Entry  Python")
+        self.assertEqual(len(self.browser.js(
+            "[...document.querySelectorAll('#table tbody tr')].map(row => row.innerText)")), 1)
+
+
 class DarkNarrowPage(PageCase):
     name = "second"
     width = 420

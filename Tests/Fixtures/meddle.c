@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Preloaded into the reader: something happens to the process whose memory it reads, in the middle of the reading.
 // MEDDLE is what: kill, exec (SIGUSR1, upon which the process is expected to replace itself), EPERM or ENOSYS.
-// MEDDLE_CALLS reads are let through first, and none meddled with before MEDDLE_SECONDS have passed since the start.
+// MEDDLE_CALLS reads are let through first, and all before the file MEDDLE_FILE exists, if that is set.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <signal.h>
@@ -10,20 +10,10 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
 
-static struct timespec start;
 static int calls;
 static int is_done;
-
-__attribute__((constructor)) static void begin(void) { clock_gettime(CLOCK_MONOTONIC, &start); }
-
-static double number(const char *name)
-{
-    const char *text = getenv(name);
-    return text ? atof(text) : 0;
-}
 
 static void link_of(pid_t pid, char *text, size_t size)
 {
@@ -49,11 +39,8 @@ static void wait_for_another(pid_t pid, const char *old)
 ssize_t process_vm_readv(pid_t pid, const struct iovec *local, unsigned long locals, const struct iovec *remote,
                          unsigned long remotes, unsigned long flags)
 {
-    const char *how = getenv("MEDDLE");
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    double seconds = (double)(now.tv_sec - start.tv_sec) + (double)(now.tv_nsec - start.tv_nsec) / 1e9;
-    if (how && seconds >= number("MEDDLE_SECONDS") && calls++ >= number("MEDDLE_CALLS")) {
+    const char *how = getenv("MEDDLE"), *file = getenv("MEDDLE_FILE"), *first = getenv("MEDDLE_CALLS");
+    if (how && (!file || access(file, F_OK) == 0) && calls++ >= (first ? atoi(first) : 0)) {
         if (how[0] == 'E') {
             errno = strcmp(how, "ENOSYS") == 0 ? ENOSYS : EPERM;
             return -1;
