@@ -3,7 +3,7 @@
 /// When to do again what may cost much: so seldom that it takes at most a thousandth of the time.
 ///
 /// PSS is that: the kernel walks all pages of the process, at 0.1 to 1 µs each, and holds the lock that the process needs
-/// for its next `mmap`.
+/// for its next `mmap`. So is the shim's private memory, which is told from its pages.
 struct CostLimit {
     private static let share: UInt64 = 1000
     private var due: UInt64 = 0

@@ -60,8 +60,7 @@ public final class RegionCollector {
     private var endedGauges: [RegionGauge] = []
 
     private var hasBeenFull = false
-    private var lastMeasured: UInt64 = 0
-    private static let shimUseAge: UInt64 = 5_000_000_000
+    private var shimUseCost = CostLimit()
     /// Process images that found no room for a region, and left a trace.
     public private(set) var lostProcesses: UInt64 = 0
 
@@ -168,13 +167,12 @@ public final class RegionCollector {
             gauges: gauges, endedGauges: endedGauges, types: types?.types)
     }
 
-    /// What the shim uses in each living process. Private memory is as it was at most five seconds ago: to measure
-    /// it is a walk through page tables, and was most of what a look between two checkpoints cost.
+    /// What the shim uses in each living process. Private memory is as it was when it was last measured: that is a walk
+    /// through page tables, and was most of what a look between two checkpoints cost. See `CostLimit`.
     public func shimUse() -> [Int32: ShimUse] {
         var uses: [Int32: ShimUse] = [:]
-        let now = Clocks.monotonicNanoseconds
-        let isDue = now &- lastMeasured > Self.shimUseAge
-        if isDue { lastMeasured = now }
+        let start = Clocks.monotonicNanoseconds
+        let isDue = shimUseCost.isDue(at: start)
         for image in images {
             guard let own = try? image.file.ownMemory() else { continue }
             if !isDue, image.privateBytes > 0 {
@@ -186,6 +184,7 @@ public final class RegionCollector {
             image.privateBytes = use.resident &- own.regionBytes
             uses[image.identity.pid] = use
         }
+        if isDue { shimUseCost.spent(from: start, to: Clocks.monotonicNanoseconds) }
         return uses
     }
 }
