@@ -84,7 +84,7 @@ MEMTRACK_COLD struct memtrack_counters *memtrack_charge_slow(struct memtrack_thr
         if (walk && (is_shared || counters->allocations))
             entry = memtrack_stack_keep(thread, frame, walk, stack);
         if (entry && !is_shared)
-            memtrack_memo_remember(entry, size_class, *cell, counters);
+            memtrack_memo_remember(thread->memo, entry, size_class, *cell, counters);
         return counters;
     }
     MEMTRACK_HEALTH(overflow_cells, 1);

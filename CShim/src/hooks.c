@@ -201,7 +201,9 @@ MEMTRACK_LONG void *memtrack_allocated_entered(void *block, uint64_t size, const
         entry = memtrack_memo_find(thread->memo, frame[1], (uintptr_t)&frame[1], (const uint64_t *)thread->stack_top);
     uint32_t cell = 0;
     struct memtrack_counters *counters;
-    if (!entry || !memtrack_memo_way(entry, memtrack_class_of(size), &counters, &cell))
+    uint32_t size_class = memtrack_class_of(size);
+    if (!entry || (!memtrack_memo_way(entry, size_class, &counters, &cell) &&
+                   !memtrack_memo_way_again(thread->memo, entry, size_class, &counters, &cell)))
         counters = memtrack_charge_slow(thread, frame, size, entry, &cell);
     finish_allocation(thread, block, size, cell, counters);
     return block;

@@ -15,6 +15,9 @@ void memtrack_memo_clear(struct memtrack_memo *memo)
         memo->mask = MEMTRACK_MEMO_FIRST_HEADS - 1;
     __builtin_memset(memo->heads, 0, (memo->mask + 1) * sizeof(memo->heads[0]));
     __builtin_memset(memo->groups, 0, (memo->mask + 1) * sizeof(memo->groups[0]));
+    if (memo->has_cells)
+        __builtin_memset(memo->cells, 0, sizeof(memo->cells));
+    memo->has_cells = false;
     memo->used = MEMTRACK_MEMO_LINE;
 }
 

@@ -34,6 +34,7 @@
 #define MEMTRACK_MEMO_TRIES 32u
 #define MEMTRACK_MEMO_WAYS 8u
 #define MEMTRACK_MEMO_CHILDREN 16u
+#define MEMTRACK_MEMO_CELLS 1024u
 #define MEMTRACK_MEMO_GROUP 5u
 #define MEMTRACK_MEMO_WORDS 512u
 #define MEMTRACK_MEMO_LINE 64u
@@ -71,6 +72,13 @@ struct memtrack_memo_entry {
 };
 _Static_assert(sizeof(struct memtrack_memo_group) == MEMTRACK_MEMO_LINE, "a group is a cache line");
 
+/* The same as a way of an entry, for stacks with more size classes than these have room for. */
+struct memtrack_memo_cell {
+    uint32_t stack;
+    uint32_t way;
+    uint32_t counters;
+};
+
 struct memtrack_memo {
     char *arena;
     uint32_t size;
@@ -79,6 +87,8 @@ struct memtrack_memo {
     uint32_t refusals; /* entries not made since the arena was last emptied, for want of room */
     uint32_t heads[MEMTRACK_MEMO_HEADS];
     uint32_t groups[MEMTRACK_MEMO_HEADS]; /* the last group made with each hash */
+    struct memtrack_memo_cell cells[MEMTRACK_MEMO_CELLS]; /* the last way remembered with each hash */
+    bool has_cells;
 };
 
 /* The words that a walk read, in its order. */
@@ -171,8 +181,31 @@ MEMTRACK_INLINE bool memtrack_memo_way(const struct memtrack_memo_entry *entry, 
     return MEMTRACK_LIKELY((uint8_t)way == size_class);
 }
 
-MEMTRACK_INLINE void memtrack_memo_remember(struct memtrack_memo_entry *entry, uint32_t size_class, uint32_t cell,
-                                            struct memtrack_counters *counters)
+MEMTRACK_INLINE struct memtrack_memo_cell *memtrack_memo_cell(struct memtrack_memo *memo, uint32_t stack,
+                                                               uint32_t size_class)
+{
+    uint32_t hash = (stack * MEMTRACK_CLASSES + size_class) * UINT32_C(0x9e3779b1);
+    return &memo->cells[hash / (UINT32_MAX / MEMTRACK_MEMO_CELLS + 1)];
+}
+
+/* As memtrack_memo_way, where the entry has another class in that way; puts it there. */
+MEMTRACK_INLINE bool memtrack_memo_way_again(struct memtrack_memo *memo, struct memtrack_memo_entry *entry,
+                                             uint32_t size_class, struct memtrack_counters **counters, uint32_t *cell)
+{
+    const struct memtrack_memo_cell *known = memtrack_memo_cell(memo, entry->stack, size_class);
+    if (known->stack != entry->stack || (uint8_t)known->way != size_class)
+        return false;
+    uint32_t at = size_class % MEMTRACK_MEMO_WAYS;
+    entry->way[at] = MEMTRACK_MEMO_NO_CLASS;
+    MEMTRACK_SIGNAL_FENCE();
+    entry->counters[at] = known->counters;
+    MEMTRACK_SIGNAL_FENCE();
+    entry->way[at] = known->way;
+    return memtrack_memo_way(entry, size_class, counters, cell);
+}
+
+MEMTRACK_INLINE void memtrack_memo_remember(struct memtrack_memo *memo, struct memtrack_memo_entry *entry,
+                                            uint32_t size_class, uint32_t cell, struct memtrack_counters *counters)
 {
     uint32_t at = size_class % MEMTRACK_MEMO_WAYS;
     uint64_t offset = (uint64_t)((uint64_t *)counters - (uint64_t *)memtrack_rt.region);
@@ -183,6 +216,14 @@ MEMTRACK_INLINE void memtrack_memo_remember(struct memtrack_memo_entry *entry, u
     entry->counters[at] = (uint32_t)offset;
     MEMTRACK_SIGNAL_FENCE();
     entry->way[at] = cell << 8 | size_class;
+    struct memtrack_memo_cell *kept = memtrack_memo_cell(memo, entry->stack, size_class);
+    kept->stack = 0; /* is none */
+    MEMTRACK_SIGNAL_FENCE();
+    kept->way = cell << 8 | size_class;
+    kept->counters = (uint32_t)offset;
+    MEMTRACK_SIGNAL_FENCE();
+    kept->stack = entry->stack;
+    memo->has_cells = true;
 }
 
 #endif
