@@ -7,7 +7,7 @@
 
 #include "stacks.h"
 
-/* The same for a walk on another stack than the thread's own: asks the kernel, page by page. In stacks.c. */
+/* Reads a word of another stack than the thread's own: asks the kernel, page by page. In stacks.c. */
 bool memtrack_walk_read_foreign(struct memtrack_walk *walk, uint64_t address, uint64_t *value);
 
 /* Reads a word of the stack: only inside the thread's stack, or where the kernel says that it is readable. */
