@@ -87,8 +87,8 @@ public struct TypeTableText {
         let rests = [
             (rest.filter { $0.runtime != nil }[...], "more type", "more types"),
             (
-                rest.filter { $0.runtime == nil }[...], "more site of what is no object",
-                "more sites of what are no objects"
+                rest.filter { $0.runtime == nil }[...], "more site of blocks that are no objects",
+                "more sites of blocks that are no objects"
             ),
             (
                 all.filter { row in options.filter.map { !$0.admits(row) } ?? false }[...],
