@@ -35,7 +35,7 @@ MEMTRACK_EXPORT void free(void *block)
 static __attribute__((noinline)) void *record(void *block, uint64_t size, const uintptr_t *frame)
 {
     if (block && !memtrack_is_early(block))
-        memtrack_allocated_long(block, size, frame);
+        memtrack_allocated_other(block, size, frame);
     return block;
 }
 
@@ -102,7 +102,7 @@ static __attribute__((noinline)) void *reallocate(void *block, size_t size, cons
     if (found.cell)
         return memtrack_reallocated(block, found, fresh, size, frame);
     if (fresh)
-        memtrack_allocated_long(fresh, size, frame);
+        memtrack_allocated_other(fresh, size, frame);
     return fresh;
 }
 
@@ -113,7 +113,7 @@ void *memtrack_reallocated(const void *block, struct memtrack_block found, void 
         count_realloc_free((uintptr_t)block, found, frame);
     else
         put_back((uintptr_t)block, found, frame);
-    return fresh ? memtrack_allocated_long(fresh, size, frame) : NULL;
+    return fresh ? memtrack_allocated_other(fresh, size, frame) : NULL;
 }
 
 MEMTRACK_EXPORT void *realloc(void *block, size_t size)
@@ -236,7 +236,7 @@ void memtrack_realloc_end(void *block, struct memtrack_block found, void *fresh,
     else if (found.cell)
         put_back((uintptr_t)block, found, frame);
     if (fresh)
-        memtrack_allocated_long(fresh, size, frame);
+        memtrack_allocated_other(fresh, size, frame);
 }
 
 /* For operator new and delete (new.c), which share the recording. */

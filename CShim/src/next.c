@@ -16,35 +16,28 @@
 #include <errno.h>
 #include <gnu/libc-version.h>
 
-#define MEMTRACK_EARLY_BYTES 65536u
-
-static char early[MEMTRACK_EARLY_BYTES] __attribute__((aligned(64)));
+char memtrack_early[MEMTRACK_EARLY_BYTES] __attribute__((aligned(64)));
 static size_t early_used, early_count;
 static int phase; /* 0 not resolved, 1 resolving, 2 resolved */
 static bool next_is_glibc;
-
-bool memtrack_is_early(const void *block)
-{
-    return (const char *)block >= early && (const char *)block < early + sizeof(early);
-}
 
 /* A header of 16 bytes in front of each block holds its size. */
 static void *early_allocate(size_t alignment, size_t size)
 {
     if (alignment < 16)
         alignment = 16;
-    if (size > sizeof(early) || alignment > 4096)
+    if (size > sizeof(memtrack_early) || alignment > 4096)
         return NULL;
     for (;;) {
         size_t used = MEMTRACK_LOAD(&early_used);
         size_t at = (used + 16 + alignment - 1) & ~(alignment - 1);
         size_t end = (at + size + 15) & ~(size_t)15;
-        if (end > sizeof(early))
+        if (end > sizeof(memtrack_early))
             return NULL;
         if (__atomic_compare_exchange_n(&early_used, &used, end, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
-            __builtin_memcpy(early + at - 16, &size, sizeof(size));
+            __builtin_memcpy(memtrack_early + at - 16, &size, sizeof(size));
             MEMTRACK_ADD(&early_count, 1);
-            return early + at;
+            return memtrack_early + at;
         }
     }
 }

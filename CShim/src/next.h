@@ -38,7 +38,14 @@ void memtrack_resolve_mlockall(void); /* lock.c */
 void memtrack_resolve_jemalloc(void); /* jemalloc.c */
 void memtrack_resolve_exec(void);     /* exec.c */
 bool memtrack_next_is_glibc(void);
-bool memtrack_is_early(const void *block);     /* from the bootstrap arena */
+
+/* The bootstrap arena, next.c. */
+#define MEMTRACK_EARLY_BYTES 65536u
+extern char memtrack_early[MEMTRACK_EARLY_BYTES] __attribute__((visibility("hidden")));
+static inline bool memtrack_is_early(const void *block)
+{
+    return (const char *)block >= memtrack_early && (const char *)block < memtrack_early + sizeof(memtrack_early);
+}
 size_t memtrack_early_size(const void *block);
 
 #endif
