@@ -65,7 +65,7 @@ MEMTRACK_INLINE struct memtrack_counters *memtrack_charge(struct memtrack_thread
         entry = memtrack_memo_find(thread->memo, frame[1], (uintptr_t)&frame[1],
                                    (const uint64_t *)thread->stack_top);
         struct memtrack_counters *counters;
-        if (MEMTRACK_LIKELY(entry && memtrack_memo_way(entry, memtrack_class_of(size), &counters, cell)))
+        if (MEMTRACK_LIKELY(entry && memtrack_memo_way(thread->memo, entry, memtrack_class_of(size), &counters, cell)))
             return counters;
     }
     return memtrack_charge_slow(thread, frame, size, entry, cell);

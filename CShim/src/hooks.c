@@ -202,7 +202,7 @@ MEMTRACK_LONG void *memtrack_allocated_entered(void *block, uint64_t size, const
     uint32_t cell = 0;
     struct memtrack_counters *counters;
     uint32_t size_class = memtrack_class_of(size);
-    if (!entry || (!memtrack_memo_way(entry, size_class, &counters, &cell) &&
+    if (!entry || (!memtrack_memo_way(thread->memo, entry, size_class, &counters, &cell) &&
                    !memtrack_memo_way_again(thread->memo, entry, size_class, &counters, &cell)))
         counters = memtrack_charge_slow(thread, frame, size, entry, &cell);
     finish_allocation(thread, block, size, cell, counters);

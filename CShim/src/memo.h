@@ -81,6 +81,7 @@ struct memtrack_memo_cell {
 
 struct memtrack_memo {
     char *arena;
+    struct memtrack_header *region; /* the counters' one: that of a hook which goes on in a forked child is its parent's */
     uint32_t size;
     uint32_t used; /* the first line of an arena is not used: offset 0 means none */
     uint32_t mask; /* heads in use, minus 1 */
@@ -172,12 +173,12 @@ MEMTRACK_INLINE struct memtrack_memo_entry *memtrack_memo_find_first(const struc
 }
 
 /* The counters of the entry's stack for a size class, and its cell; false if they are not known yet. */
-MEMTRACK_INLINE bool memtrack_memo_way(const struct memtrack_memo_entry *entry, uint32_t size_class,
-                                       struct memtrack_counters **counters, uint32_t *cell)
+MEMTRACK_INLINE bool memtrack_memo_way(const struct memtrack_memo *memo, const struct memtrack_memo_entry *entry,
+                                       uint32_t size_class, struct memtrack_counters **counters, uint32_t *cell)
 {
     uint32_t at = size_class % MEMTRACK_MEMO_WAYS, way = entry->way[at];
     *cell = way >> 8;
-    *counters = (struct memtrack_counters *)((uint64_t *)memtrack_rt.region + entry->counters[at]);
+    *counters = (struct memtrack_counters *)((uint64_t *)(void *)memo->region + entry->counters[at]);
     return MEMTRACK_LIKELY((uint8_t)way == size_class);
 }
 
@@ -201,14 +202,14 @@ MEMTRACK_INLINE bool memtrack_memo_way_again(struct memtrack_memo *memo, struct 
     entry->counters[at] = known->counters;
     MEMTRACK_SIGNAL_FENCE();
     entry->way[at] = known->way;
-    return memtrack_memo_way(entry, size_class, counters, cell);
+    return memtrack_memo_way(memo, entry, size_class, counters, cell);
 }
 
 MEMTRACK_INLINE void memtrack_memo_remember(struct memtrack_memo *memo, struct memtrack_memo_entry *entry,
                                             uint32_t size_class, uint32_t cell, struct memtrack_counters *counters)
 {
     uint32_t at = size_class % MEMTRACK_MEMO_WAYS;
-    uint64_t offset = (uint64_t)((uint64_t *)counters - (uint64_t *)memtrack_rt.region);
+    uint64_t offset = (uint64_t)((uint64_t *)counters - (uint64_t *)(void *)memo->region);
     if (MEMTRACK_UNLIKELY(offset > UINT32_MAX)) /* 32 GiB of region */
         return;
     entry->way[at] = MEMTRACK_MEMO_NO_CLASS;

@@ -131,9 +131,13 @@ bool memtrack_hook_is_abandoned(struct memtrack_thread *thread, const uintptr_t 
 /* region_file.c: creating the region and taking pages from it */
 bool memtrack_region_create(const struct memtrack_header *parent, uint32_t cell_base); /* parent: NULL after exec */
 uint32_t memtrack_region_take(uint32_t pages);        /* page index of zeroed, reserved pages; 0 if refused */
+static inline void *memtrack_page_of(struct memtrack_header *region, uint32_t page)
+{
+    return (char *)region + (uint64_t)page * MEMTRACK_PAGE;
+}
 static inline void *memtrack_region_at(uint32_t page)
 {
-    return (char *)memtrack_rt.region + (uint64_t)page * MEMTRACK_PAGE;
+    return memtrack_page_of(memtrack_rt.region, page);
 }
 
 void memtrack_region_give_up(void);                   /* no region was even tried: leave a trace of this process */

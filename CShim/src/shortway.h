@@ -65,12 +65,12 @@ MEMTRACK_INLINE void *memtrack_allocated_busy(struct memtrack_thread *thread, vo
         memtrack_memo_find_first(thread->memo, frame[1], (uintptr_t)&frame[1], (const uint64_t *)thread->stack_top);
     struct memtrack_counters *counters;
     if (MEMTRACK_UNLIKELY(!slot) || MEMTRACK_UNLIKELY(!entry) ||
-        MEMTRACK_UNLIKELY(!memtrack_memo_way(entry, memtrack_class_of(size), &counters, &cell))) {
+        MEMTRACK_UNLIKELY(!memtrack_memo_way(thread->memo, entry, memtrack_class_of(size), &counters, &cell))) {
         block = memtrack_allocated_entered(block, size, frame, entry);
         MEMTRACK_STAY();
         return block;
     }
-    memtrack_counters_peak(counters, MEMTRACK_LOAD(&memtrack_rt.region->peak_epoch));
+    memtrack_counters_peak(counters, MEMTRACK_LOAD(&thread->memo->region->peak_epoch));
     MEMTRACK_BUMP(&counters->allocated_bytes, size);
     MEMTRACK_BUMP(&counters->allocations, 1);
     uint32_t half = memtrack_plain_half((uintptr_t)block);

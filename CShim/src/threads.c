@@ -101,6 +101,7 @@ static void thread_adopt(struct memtrack_thread *thread, uint32_t index, struct 
     thread->cell_bias = memtrack_rt.cell_bias;
     thread->tid = tid;
     thread->last_block = 0;
+    thread->memo->region = memtrack_rt.region;
     memtrack_memo_clear(thread->memo);
     memtrack_walk_forget(thread);
     MEMTRACK_STORE(&bank->owners, bank->owners + 1);
@@ -189,9 +190,11 @@ struct memtrack_thread *memtrack_thread_acquire(uint64_t *mark)
     return thread;
 }
 
-/* The page of counters that holds `index` in a bank, made if need be; 0 if refused. */
-static uint32_t counters_page(struct memtrack_bank *bank, uint32_t index)
+/* The page of counters that holds `index` in a bank, made if need be; NULL if refused. In one region throughout: after the
+ * system call that takes a page, a handler may have forked, and the child's region has something else at that page. */
+static struct memtrack_counters *counters_page(struct memtrack_bank *bank, uint32_t index)
 {
+    struct memtrack_header *region = memtrack_rt.region;
     uint32_t chunk = index / MEMTRACK_COUNTERS_PER_CHUNK;
     uint32_t *place = &bank->directories[chunk / MEMTRACK_CHUNKS_PER_DIRECTORY];
     for (int level = 0; level < 2; level++) {
@@ -199,15 +202,15 @@ static uint32_t counters_page(struct memtrack_bank *bank, uint32_t index)
         if (!page) {
             uint32_t fresh = memtrack_region_take(1);
             if (!fresh)
-                return 0;
+                return NULL;
             if (__atomic_compare_exchange_n(place, &page, fresh, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
                 page = fresh;
         }
         if (level == 1)
-            return page;
-        place = (uint32_t *)memtrack_region_at(page) + chunk % MEMTRACK_CHUNKS_PER_DIRECTORY;
+            return memtrack_page_of(region, page);
+        place = (uint32_t *)memtrack_page_of(region, page) + chunk % MEMTRACK_CHUNKS_PER_DIRECTORY;
     }
-    return 0;
+    return NULL;
 }
 
 /* Has this thread reason enough to have a page for these cells of its own? */
@@ -229,10 +232,9 @@ MEMTRACK_COLD struct memtrack_counters *memtrack_counters_make(struct memtrack_t
             return (struct memtrack_counters *)((uintptr_t)shared | 1);
     }
     /* No bank: a handler forked between the hook's first look at its thread and its start. */
-    uint32_t page = thread->bank ? counters_page(thread->bank, index) : 0;
-    if (!page)
+    struct memtrack_counters *chunk = thread->bank ? counters_page(thread->bank, index) : NULL;
+    if (!chunk)
         return NULL;
-    struct memtrack_counters *chunk = memtrack_region_at(page);
     thread->chunks[index / MEMTRACK_COUNTERS_PER_CHUNK] = chunk;
     return chunk + index % MEMTRACK_COUNTERS_PER_CHUNK;
 }
@@ -250,10 +252,8 @@ struct memtrack_counters *memtrack_shared_counters(uint32_t index)
         if (__atomic_compare_exchange_n(&bank_directory()[0], &page, fresh, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
             page = fresh;
     }
-    uint32_t counters = counters_page(memtrack_region_at(page), index);
-    if (!counters)
-        return NULL;
-    return (struct memtrack_counters *)memtrack_region_at(counters) + index % MEMTRACK_COUNTERS_PER_CHUNK;
+    struct memtrack_counters *counters = counters_page(memtrack_region_at(page), index);
+    return counters ? counters + index % MEMTRACK_COUNTERS_PER_CHUNK : NULL;
 }
 
 /* In a forked child: no thread but the caller exists, and the new region has no banks yet. A hook that the fork interrupted

@@ -182,13 +182,14 @@ static int chain(const char *self, int left)
 }
 
 static volatile sig_atomic_t forks, returned;
-static pid_t child[64];
+#define FORKS 300
+static pid_t child[FORKS];
 
 static void fork_in_handler(int signal)
 {
     (void)signal;
     int saved = errno;
-    if (forks < 60) {
+    if (forks < FORKS) {
         pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0); /* fork may take locks of libc that are held */
         if (pid == 0) {
             for (int i = 0; i < 20; i++)
@@ -210,7 +211,7 @@ static int in_handler(void)
     sigaction(SIGALRM, &action, NULL);
     struct itimerval often = {{0, 500}, {0, 500}}, never = {{0, 0}, {0, 0}};
     setitimer(ITIMER_REAL, &often, NULL);
-    while (forks < 60)
+    while (forks < FORKS)
         for (int i = 0; i < 100; i++) {
             free(make((size_t)(32 + i % 90)));
             if (returned) {
@@ -221,7 +222,7 @@ static int in_handler(void)
         }
     setitimer(ITIMER_REAL, &never, NULL);
     int bad = 0;
-    for (int i = 0; i < 60; i++)
+    for (int i = 0; i < FORKS; i++)
         bad |= wait_for(child[i], 5);
     return bad;
 }
