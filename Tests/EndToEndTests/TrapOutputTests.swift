@@ -95,7 +95,7 @@ import Testing
         let finished = try Command.run([
             "bash", "-c", "\"$@\" | true; echo \"${PIPESTATUS[0]}\"", "bash", try Build.reader(), "export",
             profile,
-            "--format", "html", "--output", "-",
+            "--format", "html",
         ])
         let status = Int32(finished.outputText.trimmingCharacters(in: .whitespacesAndNewlines))
         #expect([0, 1, 141, 74].contains(status), "\(finished.outputText) \(finished.errorText)")
