@@ -4,6 +4,7 @@
 #   make test      build and run all tests
 #   make test-exports   the exports in a browser, dh_view, DuckDB and ClickHouse (installs these; a minute)
 #   make bench     measure what the shim costs, beside its peers (long; bench-quick: under three minutes)
+#   make bench-python   Python programs with object types and Python stacks, beside memray and tracemalloc (ten minutes)
 #   make fuzz      libFuzzer over region files and profile files, each for FUZZ_SECONDS=1800
 #   make soak      everything at once with a reader attached, for SOAK_SECONDS=600 (ten seconds of it in test); the
 #                  shared tables under ThreadSanitizer and valgrind
@@ -40,7 +41,7 @@ SWIFT_SOURCES := $(shell find Sources -name '*.swift' -o -name '*.c' -o -name '*
     CShim/include/memtrack/region.h
 
 .PHONY: all build deps test-deps exports-deps demo-deps bench-deps shim test test-shim test-swift test-instructions \
-    test-matrix test-exports matrix fuzz soak many bench bench-quick bench-instructions bench-verify \
+    test-matrix test-exports matrix fuzz soak many bench bench-quick bench-python bench-instructions bench-verify \
     bench-reader demo install lint clean
 
 all: build
@@ -113,6 +114,9 @@ bench: build bench-deps
 
 bench-quick: build bench-deps
 	Tests/Bench/run --quick
+
+bench-python: build bench-deps
+	Tests/Bench/run --python
 
 bench-instructions: $(LIBRARY) | bench-deps
 	Tests/Bench/check_instructions

@@ -23,6 +23,7 @@ SLOW_DIVISOR = 10
 # bench-quick: everything, short. The deadline leaves room for compiling and for the last run.
 # A run of more than `long` seconds is done `long_rounds` times.
 QUICK = {"scale": 0.1, "rounds": 4, "deadline": 160.0, "slow_rounds": 1, "long": 4.0, "long_rounds": 1}
+PYTHON = {"scale": 1.0, "rounds": 5, "deadline": None, "slow_rounds": 3, "long": 30.0, "long_rounds": 3}
 FULL = {"scale": 1.0, "rounds": 7, "deadline": None, "slow_rounds": 3, "long": 30.0, "long_rounds": 3}
 
 
@@ -137,6 +138,8 @@ def chosen(names, available, what):
 def arguments():
     parser = argparse.ArgumentParser(prog="run", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="the main tools, short runs, under three minutes")
+    parser.add_argument("--python", action="store_true",
+                        help=f"four Python programs under {', '.join(tool_list.PYTHON[1:])}")
     parser.add_argument("--all", action="store_true", help=f"also {', '.join(tool_list.EXTRA)}")
     parser.add_argument("--tools", help="only these, separated by commas (bare always runs)")
     parser.add_argument("--workloads", help="only these, separated by commas")
@@ -152,12 +155,16 @@ def select(options, build):
     programs = suite.build_programs(build)
     skipped = []
     tools = chosen(options.tools and "bare," + options.tools, tool_list.all_tools(ROOT, build), "tool")
-    if not options.tools and not options.all:
+    if options.python and not options.tools:
+        tools = [tool for tool in tools if tool.name in tool_list.PYTHON]
+    elif not options.tools and not options.all:
         tools = [tool for tool in tools if tool.name not in tool_list.EXTRA]
     if options.quick and not options.tools:
         tools = [tool for tool in tools if tool.quick]
     workloads = chosen(options.workloads, suite.all_workloads(build, programs), "workload")
-    if options.quick and not options.workloads:
+    if not options.workloads:
+        workloads = [workload for workload in workloads if workload.main != options.python]
+    if options.quick and not options.workloads and not options.python:
         workloads = [workload for workload in workloads if workload.quick]
     present = []
     for kind, items in (("tool", tools), ("workload", workloads)):
@@ -178,7 +185,7 @@ def main():
     scratch = os.path.join(build, "tmp")
     os.makedirs(scratch, exist_ok=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    settings = dict(QUICK if options.quick else FULL)
+    settings = dict(QUICK if options.quick else PYTHON if options.python else FULL)
     settings["rounds"] = options.rounds or settings["rounds"]
     settings["scale"] = options.scale or settings["scale"]
     begun = time.monotonic()
@@ -197,7 +204,10 @@ def main():
     document.update(
         settings=settings, interrupted=ended, skipped=skipped, summary=summary,
         overall=report.overall(summary, campaign.workloads),
-        against_heaptrack=report.against_heaptrack(summary, campaign.workloads),
+        against_heaptrack=report.against(summary, [w for w in campaign.workloads if w.real], "memtrack",
+                                         ("heaptrack", "heaptrack-raw")),
+        against_python_tools=report.against(summary, [w for w in campaign.workloads if w.python], "memtrack-o",
+                                            ("memray", "memray-objects", "tracemalloc", "tracemalloc-25")),
         runs=[{"workload": name, "tool": tool, "scale": scale, **run}
               for (name, tool, scale), runs in campaign.results.items() for run in runs])
     print(report.write(build, document, campaign.workloads, tools, settings["scale"]))

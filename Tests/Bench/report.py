@@ -65,20 +65,20 @@ def overall(entries, workloads):
              "worst": max(found)[0], "worst_workload": max(found)[1]} for tool, found in ratios.items()]
 
 
-def against_heaptrack(entries, workloads):
-    """For each real program: how many times our added CPU the heaptrack tools add, where they add more than 10 %
-    and ours is above zero (None: it is not)."""
+def against(entries, workloads, ours, peers):
+    """For each program: how many times the added CPU of `ours` the peers add, where they add more than 10 % and ours is
+    above zero (None: it is not)."""
     added = {(e["workload"], e["tool"]): e for e in entries if "added_cpu_seconds" in e}
     found = []
     for workload in workloads:
-        ours = added.get((workload.name, "memtrack"))
-        for tool in ("heaptrack", "heaptrack-raw"):
+        own = added.get((workload.name, ours))
+        for tool in peers:
             theirs = added.get((workload.name, tool))
-            if workload.real and ours and theirs and theirs["cpu_ratio"]["median"] > 1.1:
-                seconds = ours["added_cpu_seconds"]["median"]
+            if own and theirs and theirs["cpu_ratio"]["median"] > 1.1:
+                seconds = own["added_cpu_seconds"]["median"]
                 # A slow tool may have had less work.
-                added_seconds = theirs["added_cpu_seconds"]["median"] * ours["scale"] / theirs["scale"]
-                found.append({"workload": workload.name, "tool": tool, "memtrack_added_seconds": seconds,
+                added_seconds = theirs["added_cpu_seconds"]["median"] * own["scale"] / theirs["scale"]
+                found.append({"workload": workload.name, "tool": tool, "ours": ours, "own_added_seconds": seconds,
                               "added_seconds": added_seconds,
                               "times": added_seconds / seconds if seconds > 0 else None})
     return found
@@ -151,11 +151,12 @@ def markdown(document, workloads, tools, full_scale):
         lines += [f"| {o['tool']} | {o['workloads']} | {o['cpu_geometric_mean']:.2f} | {o['worst']:.2f} "
                   f"| {o['worst_workload']} |" for o in document["overall"]]
         lines.append("")
-    if document["against_heaptrack"]:
-        lines += ["| program | CPU s added by | | by memtrack | times |", "|---|---|--:|--:|--:|"]
-        lines += [f"| {a['workload']} | {a['tool']} | {a['added_seconds']:.2f} | {a['memtrack_added_seconds']:.2f} "
-                  f"| {'below noise' if a['times'] is None else format(a['times'], '.1f')} |"
-                  for a in document["against_heaptrack"]]
+    for rows in (document["against_heaptrack"], document["against_python_tools"]):
+        if not rows:
+            continue
+        lines += [f"| program | CPU s added by | | by {rows[0]['ours']} | times |", "|---|---|--:|--:|--:|"]
+        lines += [f"| {a['workload']} | {a['tool']} | {a['added_seconds']:.2f} | {a['own_added_seconds']:.2f} "
+                  f"| {'below noise' if a['times'] is None else format(a['times'], '.1f')} |" for a in rows]
         lines.append("")
     lines += ["## All", "",
               "| workload | tool | runs | CPU | wall | added CPU s | added ns/pair | tree | peak RSS | written "

@@ -24,11 +24,12 @@ class Workload:
     """loop:   times itself, in pairs
     divided: scaled down for slow tools; loops are
     real:   one of the real programs that count for the geometric mean
-    python: memray can run it
+    python: a Python program: memray and tracemalloc can run it
     quick:  part of bench-quick
+    main:   part of the suite; else only where it is asked for (--python)
     """
 
-    def __init__(self, name, about, command, *, loop=False, divided=False, real=False, python=False, quick=True, needs=(), environment=None,
+    def __init__(self, name, about, command, *, loop=False, divided=False, real=False, python=False, quick=True, main=True, needs=(), environment=None,
                  output_file=None, drive=None, prepare=None):
         self.name = name
         self.about = about
@@ -38,6 +39,7 @@ class Workload:
         self.real = real
         self.python = python
         self.quick = quick
+        self.main = main
         self.needs = needs
         self.environment = environment or {}
         self.output_file = output_file
@@ -152,6 +154,10 @@ def all_workloads(build, programs):
         return Workload(name, about, lambda scale, _: [python, os.path.join(SOURCES, "json_work.py"), whole(100, scale)],
                         real=True, python=True, environment={"PYTHONHASHSEED": "0", **environment})
 
+    def python_program(name, about, file, rounds):
+        return Workload(name, about, lambda scale, _: [python, os.path.join(SOURCES, file), whole(rounds, scale)],
+                        python=True, quick=False, main=False, environment={"PYTHONHASHSEED": "0"})
+
     redis = redis_load.RedisLoad()
     return [
         pair(1), pair(20), pair(40), sites(1), sites(2), sites(4),
@@ -176,4 +182,8 @@ def all_workloads(build, programs):
                  redis.command, real=True, needs=("redis-server", "redis-benchmark", "redis-cli"), drive=redis.drive),
         Workload("parser", "recursive-descent parser, 300 frames deep",
                  lambda scale, _: [program("parser"), whole(120_000, scale), "100"], real=True, divided=True),
+        python_program("python-json", "json: parse, change, print", "json_work.py", 160),
+        python_program("python-strings", "strings: format, join, split, slice", "python_strings.py", 2400),
+        python_program("python-classes", "instances: a cache of sessions, a tree, records", "python_classes.py", 1200),
+        python_program("python-async", "asyncio: tasks, futures, queues", "python_async.py", 600),
     ]

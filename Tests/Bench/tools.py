@@ -20,6 +20,7 @@ class Tool:
     slow = False
     quick = False
     rounds = None
+    python_only = False
 
     def __init__(self, name, note=""):
         self.name = name
@@ -30,7 +31,7 @@ class Tool:
         return None
 
     def accepts(self, workload):
-        return True
+        return workload.python or not self.python_only
 
     def wrap(self, command, scratch):
         """(command to run, environment to add, FIFO to drain or None)"""
@@ -58,34 +59,41 @@ class Bare(Tool):
 class Memtrack(Tool):
     quick = True
 
-    def __init__(self, library):
-        super().__init__("memtrack", "our library preloaded alone, its session in /dev/shm")
+    def __init__(self, library, objects=False):
+        super().__init__("memtrack-o" if objects else "memtrack",
+                         "the same with MEMTRACK_OBJECTS=1: Python's small objects, by Python call stack" if objects else
+                         "our library preloaded alone, its session in /dev/shm")
         self.library = library
+        self.settings = {"MEMTRACK_OBJECTS": "1"} if objects else {}
+        self.quick = not objects
+        self.python_only = objects
 
     def absent(self):
         return None if os.path.exists(self.library) else f"{self.library} is not built (make shim)"
 
     def wrap(self, command, scratch):
-        return command, {"LD_PRELOAD": self.library, "MEMTRACK_SESSION": scratch.memory}, None
+        return command, {"LD_PRELOAD": self.library, "MEMTRACK_SESSION": scratch.memory, **self.settings}, None
 
     def output_directory(self, scratch):
         return scratch.memory
 
 
 class MemtrackLauncher(Tool):
-    quick = True
-
-    def __init__(self, program):
-        super().__init__("memtrack-launcher", "memtrack-preload -i 1 --no-history --report FILE: library, reader, symbols, "
-                         "a checkpoint a second and the final report")
+    def __init__(self, program, objects=False):
+        super().__init__("memtrack-launcher-o" if objects else "memtrack-launcher",
+                         f"memtrack-preload {'-o ' if objects else ''}-i 1 --no-history --report FILE: library, reader, "
+                         f"symbols, {'object types, ' if objects else ''}a checkpoint a second and the final report")
         self.program = program
+        self.options = ["-o"] if objects else []
+        self.quick = not objects
+        self.python_only = objects
 
     def absent(self):
         return None if os.path.exists(self.program) else f"{self.program} is not built (make build)"
 
     def wrap(self, command, scratch):
         # To a file: standard error is compared with nothing, and -q would look up no name at all.
-        return [self.program, "-i", "1", "--no-history", "--report", os.path.join(scratch.disk, "report"),
+        return [self.program, *self.options, "-i", "1", "--no-history", "--report", os.path.join(scratch.disk, "report"),
                 *command], {}, None
 
     def output_directory(self, scratch):
@@ -217,11 +225,33 @@ class Tcmalloc(Tool):
         return super().output_directory(scratch) if self.profile else None
 
 
+class Tracemalloc(Tool):
+    python_only = True
+
+    def __init__(self, frames):
+        super().__init__(f"tracemalloc-{frames}" if frames > 1 else "tracemalloc",
+                         f"python3 -X tracemalloc={frames}: the interpreter's own, "
+                         f"{'the line' if frames == 1 else 'up to 25 frames'} of each block; nothing is written")
+        self.frames = frames
+        self.rounds = 1 if frames > 1 else None
+
+    def wrap(self, command, scratch):
+        return [command[0], "-X", f"tracemalloc={self.frames}", *command[1:]], {}, None
+
+    def output_directory(self, scratch):
+        return None
+
+
 class Memray(Tool):
     rounds = 3
+    python_only = True
 
-    def __init__(self, build):
-        super().__init__("memray", "python -m memray run -q -o FILE (Python workloads)")
+    def __init__(self, build, objects=False):
+        super().__init__("memray-objects" if objects else "memray",
+                         "the same with --trace-python-allocators: small objects, too" if objects else
+                         "python -m memray run -q -o FILE (Python workloads): what malloc sees")
+        self.options = ["--trace-python-allocators"] if objects else []
+        self.rounds = 1 if objects else 3
         self.venv = os.path.join(build, "venv")
         self.python = os.path.join(self.venv, "bin", "python")
 
@@ -249,13 +279,10 @@ class Memray(Tool):
         except OSError:
             return False
 
-    def accepts(self, workload):
-        return workload.python
-
     def wrap(self, command, scratch):
         directory = self.output_directory(scratch)
         os.mkdir(directory)
-        return [self.python, "-m", "memray", "run", "-q", "-o", f"{directory}/profile.bin", *command[1:]], {}, None
+        return [self.python, "-m", "memray", "run", "-q", *self.options, "-o", f"{directory}/profile.bin", *command[1:]], {}, None
 
 
 def all_tools(root, build):
@@ -267,8 +294,15 @@ def all_tools(root, build):
         Heaptrack(), HeaptrackRaw(),
         Jemalloc(False), Jemalloc(True), Tcmalloc(False), Tcmalloc(True),
         Memray(build), Massif(),
+        Memtrack(os.path.join(root, "build/lib/memtrack/libmemtrack_preload.so"), objects=True),
+        MemtrackLauncher(os.path.join(root, "build/bin/memtrack-preload"), objects=True),
+        Memray(build, objects=True), Tracemalloc(1), Tracemalloc(25),
     ]
 
 
+# What --python compares: with types and Python stacks.
+PYTHON = ("bare", "memtrack", "memtrack-o", "memtrack-launcher-o", "memray", "memray-objects", "tracemalloc",
+          "tracemalloc-25")
 # Left out unless asked for by --all or --tools.
-EXTRA = ("massif", "jemalloc", "tcmalloc")
+EXTRA = ("massif", "jemalloc", "tcmalloc", "memtrack-o", "memtrack-launcher-o", "memray-objects",
+         "tracemalloc", "tracemalloc-25")
