@@ -5,6 +5,8 @@
  *
  *   gc.callbacks   gets one entry, whose figures go into gauges:
  *                  gc.gen0.collections, .collected, .uncollectable, the same for gen1 and gen2: sums since then
+ *                  At the first collection of finalisation it waits for the last census (census.c), unless
+ *   atexit         did so before; it gets one entry, from 3.10 on
  *   sys.meta_path  gets one entry, at its end: it finds the module `memtrack` where nothing else does, with
  *                  memtrack.checkpoint(label) and memtrack.gauge(name, value)
  *
@@ -51,6 +53,7 @@ static struct {
     MEMTRACK_PYTHON_API(MEMTRACK_MEMBER)
 #undef MEMTRACK_MEMBER
     object *none;
+    int (*is_finalizing)(void);
 } py;
 
 /* PyMethodDef */
@@ -98,6 +101,9 @@ static object *on_collection(object *self, object *arguments)
     }
     if (py.PyErr_Occurred())
         py.PyErr_Clear();
+    /* All modules are there still. atexit was before, unless it is not to be had, or was cleared. */
+    if (phase && phase[2] == 'a' && py.is_finalizing && py.is_finalizing())
+        memtrack_last_census();
     return nothing();
 }
 
@@ -118,6 +124,39 @@ static void watch_collections(void)
     py.Py_DecRef(function); /* NULL is fine */
     py.Py_DecRef(callbacks);
     py.Py_DecRef(gc);
+}
+
+/* ---- the end ---- */
+
+static object *on_exit(object *self, object *arguments)
+{
+    (void)self;
+    (void)arguments;
+    memtrack_last_census();
+    return nothing();
+}
+
+static struct method exit_method = {"memtrack_at_exit", on_exit, METH_VARARGS,
+                                    "Waits until memtrack-preload has looked at the objects."};
+
+/* Called last, since it is registered first. Before 3.10 the list is the module's, and sys.modules could not be left as it
+ * is. */
+static void watch_exit(void)
+{
+    if (!memtrack_rt.region || (memtrack_rt.region->python >> 16 & 255) < 10)
+        return;
+    object *modules = py.PyImport_GetModuleDict(); /* borrowed */
+    bool is_there = py.PyDict_GetItemString(modules, "atexit");
+    object *atexit_module = py.PyImport_ImportModule("atexit");
+    object *enter = atexit_module ? py.PyObject_GetAttrString(atexit_module, "register") : NULL;
+    object *function = enter ? py.PyCFunction_NewEx(&exit_method, NULL, NULL) : NULL;
+    object *result = function ? py.PyObject_CallFunction(enter, "O", function) : NULL;
+    if (atexit_module && !is_there)
+        py.PyDict_DelItemString(modules, "atexit");
+    py.Py_DecRef(result); /* NULL is fine */
+    py.Py_DecRef(function);
+    py.Py_DecRef(enter);
+    py.Py_DecRef(atexit_module);
 }
 
 /* ---- the module ---- */
@@ -220,6 +259,8 @@ static int set_up(void *unused)
     py.PyErr_Fetch(&type, &value, &trace);
     watch_collections();
     py.PyErr_Clear();
+    watch_exit();
+    py.PyErr_Clear();
     offer_module();
     py.PyErr_Restore(type, value, trace); /* also drops ours, if any */
     if (memtrack_rt.region)
@@ -239,6 +280,9 @@ void memtrack_python_resolve(void)
     MEMTRACK_PYTHON_API(MEMTRACK_FIND)
 #undef MEMTRACK_FIND
     py.none = dlsym(RTLD_DEFAULT, "_Py_NoneStruct");
+    *(void **)&py.is_finalizing = dlsym(RTLD_DEFAULT, "Py_IsFinalizing");
+    if (!py.is_finalizing)
+        *(void **)&py.is_finalizing = dlsym(RTLD_DEFAULT, "_Py_IsFinalizing"); /* its name up to 3.12 */
     is_complete &= py.none != NULL;
     (void)dlsym(RTLD_DEFAULT, "malloc"); /* drops the message of a failure, as in memtrack_resolve */
 }

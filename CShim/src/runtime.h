@@ -155,6 +155,9 @@ void memtrack_private_keep_on_fork(bool keep);        /* scratch memory too, or 
 struct memtrack_mapping memtrack_own_mapping(uint64_t start, uint64_t end); /* the first of the shim's in there */
 void memtrack_unlock_own(void);                       /* munlock all of the shim's */
 
+/* census.c: at the end of a program whose objects somebody wants to see: waits, bounded, until they have been looked at */
+void memtrack_last_census(void);
+
 /* reap.c: removes the oldest regions of ended processes from a directory that nobody looks after */
 void memtrack_reap(long directory);
 

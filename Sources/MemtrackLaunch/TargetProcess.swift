@@ -16,6 +16,8 @@ public enum TargetEvent: Sendable, Hashable {
     /// The launcher got this signal. Where a process sent it to the launcher, the target has been sent it too;
     /// what a terminal sends, the target gets by itself.
     case interrupted(signal: Int32)
+    /// There is something to read from `TargetProcess.alsoWatched`.
+    case readable
 }
 
 /// How the target ended.
@@ -44,6 +46,9 @@ public final class TargetProcess {
     public private(set) var outcome: TargetOutcome?
     /// Known once it has ended.
     public private(set) var usage: TargetUsage?
+
+    /// A descriptor of the caller's: that it can be read is an event, too.
+    public var alsoWatched: Int32 = -1
 
     private let signals: Int32
     private var pendingStop: Int32?
@@ -102,9 +107,11 @@ public final class TargetProcess {
                 // Rounded up, so that the loop does not spin through the last part.
                 milliseconds = Int32((min(left, .seconds(1_000_000)) / .milliseconds(1)).rounded(.up))
             }
-            var poller = pollfd(fd: signals, events: Int16(POLLIN), revents: 0)
-            guard poll(&poller, 1, milliseconds) > 0 else { continue }
-            takeSignals()
+            // poll(2) ignores a negative descriptor.
+            var pollers = [signals, alsoWatched].map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+            guard poll(&pollers, 2, milliseconds) > 0 else { continue }
+            if pollers[0].revents != 0 { takeSignals() }
+            if pollers[1].revents & Int16(POLLIN) != 0 { return .readable }
         }
     }
 

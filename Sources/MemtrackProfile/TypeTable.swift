@@ -66,6 +66,8 @@ public struct TypeTable: Sendable {
     public var readingSeconds: Double = 0
     /// Seconds from the start of the session to the reading.
     public var elapsed: Double = 0
+    /// Of the moment at which the program was about to end: it has waited for the reading.
+    public var isAtExit = false
     /// `elapsed` of the table that the changes of the rows are against; nil for the start, when there was nothing.
     public var changeSince: Double?
     /// Processes without types, and why: a plain sentence for each reason.

@@ -68,6 +68,8 @@ struct JSONTypes: Encodable {
     var readingSeconds: Double
     /// Since the start of the session.
     var elapsedSeconds: Double
+    /// The program was about to end, and waited to be read.
+    var isAtExit: Bool
     /// Since when the rows' changes are; null for the start.
     @OrNull var changeSinceSeconds: Double?
     /// Why types are missing.
@@ -84,6 +86,7 @@ struct JSONTypes: Encodable {
         unreadableBytes = table.unreadableBytes
         readingSeconds = table.readingSeconds
         elapsedSeconds = table.elapsed
+        isAtExit = table.isAtExit
         changeSinceSeconds = table.changeSince
         problems = table.problems
     }

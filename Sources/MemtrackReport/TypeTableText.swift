@@ -57,7 +57,8 @@ public struct TypeTableText {
         var text = order
         if let filter = options.filter { text += ", matching " + Escape.text(filter.text) }
         if let moment {
-            text += ", as of the last look at +" + FigureText.duration(moment)
+            let last = ", as of the last checkpoint at +" + FigureText.duration(moment)
+            text += types.isAtExit ? ", at exit" : last
             if options.showsChange {
                 text +=
                     ", change since "

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import Glibc
+internal import MemtrackLaunch
 internal import MemtrackProfile
 public import MemtrackRegion
 internal import MemtrackReport
@@ -34,6 +35,17 @@ extension Monitor {
             summary.types?.problems = types.problems
         }
         return compared
+    }
+
+    /// What the program held when it ended takes the place of the last look, if it waited for that; that of its children
+    /// alone does where there has been no other.
+    func takeTypesAtExit() {
+        guard var types = collector?.typesAtExit, types.processes > 0,
+            lastTypes == nil || collector?.lastCensuses.contains(process.pid) ?? false
+        else { return }
+        types.elapsed = summary.duration
+        types.isAtExit = true
+        summary.types = types.compared(with: firstTypes)
     }
 
     /// A directory that cannot be written is better known now than after a week.
@@ -153,8 +165,8 @@ extension Monitor {
         }
         if options.types != nil, summary.types == nil, collector.hasSeenRegions {
             summary.notes.append(
-                "No types: they are looked at while the program runs, and it ended before the first checkpoint; "
-                    + "try a shorter --interval.")
+                "No types: they are looked at while the program runs, and it ended before the first checkpoint "
+                    + "(only CPython waits at its end); try a shorter --interval.")
         }
         let living = Set(collector.livingPIDs).sorted()
         if let first = living.first {
@@ -169,11 +181,14 @@ extension Monitor {
 
     /// Removes the session unless a process that lives on still counts in it.
     func removeSession() {
-        if let directory, collector?.livingPIDs.isEmpty ?? true { Self.remove(directory) }
+        guard let directory else { return }
+        unlink(directory.path + "/" + CensusRequests.fileName)
+        if collector?.livingPIDs.isEmpty ?? true { Self.remove(directory) }
     }
 
     /// Removes a session's directory if it holds no region.
     public static func remove(_ directory: SessionDirectory) {
+        unlink(directory.path + "/" + CensusRequests.fileName)
         guard directory.regionFiles().isEmpty else { return }
         for path in directory.lostFiles() { unlink(path) }
         unlink(directory.path + "/" + PreloadLibrary.fileName)  // the link that PreloadEnvironment makes

@@ -37,6 +37,7 @@ public final class Monitor {
     let process: TargetProcess
     let directory: SessionDirectory?
     let collector: RegionCollector?
+    private let requests: CensusRequests?
     private let symbols: SymbolSource
     let options: Options
     let screen: Screen
@@ -67,11 +68,12 @@ public final class Monitor {
     /// - Parameters:
     ///   - start: taken just before the process was started, so that nothing it does comes earlier.
     ///   - directory: the session's regions; nil where no objects are counted.
+    ///   - requests: made before the process was started, where types are asked for.
     ///   - notes: what the reader of the report must know from the start.
     ///   - complain: prints a warning.
     public init(
         process: TargetProcess, start: Moment, program: String, commandLine: [String],
-        directory: SessionDirectory?,
+        directory: SessionDirectory?, requests: CensusRequests?,
         wrappers: WrapperMatcher, options: Options, screen: Screen, notes: [String],
         complain: @escaping (String) -> Void
     ) {
@@ -86,6 +88,8 @@ public final class Monitor {
             RegionCollector(directory: $0, builder: symbols.builder, removesDead: !options.keepsRegions)
         }
         if options.types != nil { collector?.census = ObjectCensus(symbols: symbols) }
+        self.requests = requests
+        process.alsoWatched = requests?.descriptor ?? -1
         self.start = start
         summary = SessionSummary(
             program: program, pid: process.pid, commandLine: commandLine, host: Clocks.hostName,
@@ -123,6 +127,8 @@ public final class Monitor {
             case .signaled(let signal, let coreDumped):
                 summary.ending = .signalled(number: signal, name: SignalName.of(signal))
                 return end(.signaled(signal: signal, coreDumped: coreDumped))
+            case .readable:
+                takeLastCensuses()
             case .timeout:
                 if options.interval == 0 || elapsed < nextCheckpoint { sweep() }
             case .stopped, .continued, .interrupted:
@@ -144,6 +150,11 @@ public final class Monitor {
         pace.advance(hasChanged: collector?.sweep() ?? false)
         measure(withPSS: false)
         collector?.warmUp(minimumAge: Self.warmUpAge)
+    }
+
+    /// Programs that are about to end wait for this.
+    private func takeLastCensuses() {
+        if let created = requests?.take(), !created.isEmpty { collector?.takeLast(created) }
     }
 
     private func measure(withPSS: Bool) {
@@ -209,6 +220,7 @@ public final class Monitor {
         while let event = try? process.nextEvent(timeout: .nanoseconds(1)) {
             switch event {
             case .timeout, .exited, .signaled: return
+            case .readable: takeLastCensuses()
             case .stopped, .continued, .interrupted: continue
             }
         }
@@ -220,6 +232,7 @@ public final class Monitor {
         let time = Clocks.wallTime
         if let largest = process.usage?.maxRSSBytes, largest > ownLargestRSS { summary.largestRSS = largest }
         let view = view(collector?.capture())
+        takeTypesAtExit()
         noteProblems()
         if collector?.hasSeenRegions ?? false {
             summary.profile = view?.final

@@ -22,6 +22,8 @@ public final class RegionCollector {
         var seenMarkers: UInt64 = 0
         var isWarm = false
         var stacks = NodeStacks()
+        /// Of when it waited at its end.
+        var last: Reading?
 
         init(name: RegionFileName, file: RegionFile, identity: RegionIdentity) {
             self.name = name
@@ -58,6 +60,9 @@ public final class RegionCollector {
     private var endedRecords: [ProcessRecord] = []
     private var newMarkers: [RegionMarker] = []
     private var endedGauges: [RegionGauge] = []
+    private var endedTypes: TypeAccumulator?
+    /// Programs whose objects were looked at when they ended.
+    public private(set) var lastCensuses: Set<Int32> = []
 
     private var hasBeenFull = false
     private var shimUseCost = CostLimit()
@@ -134,6 +139,23 @@ public final class RegionCollector {
         }
         return Capture(readings: readings)
     }
+
+    /// Looks at the objects of programs that wait for that at their end, and lets them go.
+    /// - Parameter created: when their regions were.
+    public func takeLast(_ created: [UInt64]) {
+        update()
+        for image in images where created.contains(image.name.createdMonotonicNanoseconds) {
+            CensusAnswer.begun.write(to: image.name.path)
+            defer { CensusAnswer.done.write(to: image.name.path) }
+            guard let snapshot = try? image.file.snapshot() else { continue }
+            let outcome = census?.take(snapshot, file: image.file) { self.isRunning(image) }
+            observe(image)
+            image.last = Reading(image: image, snapshot: snapshot, census: outcome)
+        }
+    }
+
+    /// What the ended programs held when they ended, of those that waited; nil where none did.
+    public var typesAtExit: TypeTable? { endedTypes?.types }
 
     /// What was captured, with names.
     /// - Parameter figures: of a process, where the caller knows better.
@@ -276,6 +298,13 @@ extension RegionCollector {
                 ProcessRecord(
                     identity: reading.snapshot.identity, totals: profile.totals, isAlive: false,
                     figures: reading.image.figures))
+            if let last = reading.image.last, let outcome = last.census {
+                // Nothing that was named then is gone since: the table of the end has it.
+                outcome.add(
+                    to: &endedTypes, last.snapshot, stacks: reading.image.stacks, names: profile.table)
+                lastCensuses.insert(reading.image.identity.pid)
+                reading.image.last = nil
+            }
             takeMarkers(reading)
             if !reading.snapshot.gauges.isEmpty { endedGauges = reading.snapshot.gauges }
             perfMaps.forget(reading.snapshot.identity.pid)

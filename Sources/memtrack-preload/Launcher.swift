@@ -54,6 +54,7 @@ struct Launcher {
             let screen = makeScreen()
             var options = TargetProcess.Options()
             options.announcesLauncher = directory != nil
+            let requests = plan.monitor.types == nil ? nil : directory.flatMap { CensusRequests(in: $0) }
             let start = Moment.now
             let process: TargetProcess
             do throws(LaunchError) {
@@ -68,7 +69,7 @@ struct Launcher {
             signal(SIGPIPE, SIG_IGN)
             let monitor = Monitor(
                 process: process, start: start, program: baseName(inspection.path), commandLine: words,
-                directory: directory,
+                directory: directory, requests: requests,
                 wrappers: plan.wrappers, options: plan.monitor, screen: screen, notes: notes, complain: say)
             process.finish(with: try monitor.run())
         } catch {

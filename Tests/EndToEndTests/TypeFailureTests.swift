@@ -69,7 +69,7 @@ import Testing
         let lines = final.split(separator: "\n").filter { $0.contains("No types for") }
         #expect(lines.count == 1 && lines.first?.contains("No types for python3") ?? false, "\(final)")
         #expect(final.replacing(/\s+/, with: " ").contains(reason), "\(final)")
-        #expect(final.contains("as of the last look at +") == hasTypes)
+        #expect(final.contains("as of the last checkpoint at +") == hasTypes)
     }
 
     @Test func aProcessThatDiesWhileItIsRead() throws {

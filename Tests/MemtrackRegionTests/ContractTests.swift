@@ -84,7 +84,7 @@ import Testing
                 ("shim_build_id_bytes", \.shim_build_id_bytes), ("capabilities", \.capabilities),
                 ("executable", \.executable), ("command_line", \.command_line),
                 ("command_line_bytes", \.command_line_bytes), ("stack_depth", \.stack_depth),
-                ("unwinder", \.unwinder), ("reserved0", \.reserved0), ("sample_bytes", \.sample_bytes),
+                ("unwinder", \.unwinder), ("census", \.census), ("sample_bytes", \.sample_bytes),
                 ("state", \.state), ("stop_reason", \.stop_reason),
                 ("module_generation", \.module_generation),
                 ("threads_seen_shared", \.threads_seen_shared), ("node_next", \.node_next),

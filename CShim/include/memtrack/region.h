@@ -273,6 +273,14 @@ enum memtrack_python {
                                     slot for 16 bytes, and small objects of pymalloc stand in it as blocks         */
     MEMTRACK_PYTHON_UNKNOWN = 3  /* not 3.8 to 3.13, or without the GIL: only what malloc sees is counted          */
 };
+/* header.census. The one word that a reader writes: into the file, where the writer waits for it. */
+enum memtrack_census {
+    MEMTRACK_CENSUS_NONE = 0,    /* the program runs, has ended without one, or nobody is there to take it */
+    MEMTRACK_CENSUS_WAITING = 1, /* it is about to end; the reader has been told through the session's FIFO `census`: a
+                                    record of 8 bytes, header.created_monotonic_ns */
+    MEMTRACK_CENSUS_BEGUN = 2,   /* by the reader: it looks                        */
+    MEMTRACK_CENSUS_DONE = 3     /* by the reader: the program may go on           */
+};
 /* header.capabilities */
 #define MEMTRACK_CAP_WIPE_ON_FORK 1u  /* forks are detected by the kernel; else by comparing pids */
 #define MEMTRACK_CAP_GLIBC_MALLOC 2u  /* the next allocator is glibc's: live map unit 32, else 16  */
@@ -309,7 +317,7 @@ struct memtrack_header {
     /* configuration */
     uint32_t stack_depth;         /* most frames kept for a stack                          */
     uint32_t unwinder;            /* enum memtrack_unwinder */
-    uint32_t reserved0;
+    uint32_t census;              /* enum memtrack_census */
     uint64_t sample_bytes;        /* 0: every allocation is counted                        */
 
     /* state */
