@@ -12,7 +12,8 @@
  *   512 bytes or less     go to malloc where there is no memory for an arena: the block is in the live map already
  *
  * An interpreter that is told to use another allocator (PYTHONMALLOC, -X dev) puts it in the place of ours while it starts:
- * then the region says WRAPPED and never READY, and malloc's blocks are what there is to see.
+ * then the region says WRAPPED and never READY, and malloc's blocks are what there is to see. One whose version is not known is
+ * told to use malloc for everything: MALLOC. One without a GIL has an allocator that cannot be replaced.
  */
 #define _GNU_SOURCE
 #include "python.h"
@@ -21,7 +22,7 @@
 
 #include <dlfcn.h>
 
-enum { DOMAIN_MEM = 1, DOMAIN_OBJ = 2 }; /* PyMemAllocatorDomain */
+enum { DOMAIN_RAW = 0, DOMAIN_MEM = 1, DOMAIN_OBJ = 2 }; /* PyMemAllocatorDomain */
 
 static void (*get_allocator)(int domain, struct memtrack_python_allocator *allocator);
 static void (*set_allocator)(int domain, struct memtrack_python_allocator *allocator);
@@ -63,37 +64,48 @@ MEMTRACK_COLD void memtrack_python_look(void)
     memtrack_python_schedule();
 }
 
-static bool is_known_version(uint32_t *version)
+/* The minor version of CPython 3 with a GIL; 0 for any other. */
+static uint32_t minor_version(void)
 {
     const char *text = get_version();
     uint32_t minor = 0;
     if (!text || text[0] != '3' || text[1] != '.')
-        return false;
+        return 0;
     for (text += 2; *text >= '0' && *text <= '9' && minor < 255; text++)
         minor = minor * 10 + (uint32_t)(*text - '0');
-    *version = 3u << 8 | minor;
     for (const char *rest = text; *rest; rest++)
         if (__builtin_strncmp(rest, "free-threading", 14) == 0)
-            return false;
-    return minor >= 8 && minor <= 13;
+            return 0;
+    return minor;
+}
+
+/* The same as PYTHONMALLOC=malloc, but also under -I and -E, and not in the environment of what the program starts. */
+static void use_malloc(void)
+{
+    struct memtrack_python_allocator raw;
+    get_allocator(DOMAIN_RAW, &raw);
+    set_allocator(DOMAIN_MEM, &raw);
+    set_allocator(DOMAIN_OBJ, &raw);
 }
 
 void memtrack_python_wrap(void)
 {
-    uint32_t version = 0;
     if (memtrack_rt.stopped || !memtrack_rt.region || !memtrack_python_is_there())
         return;
-    if (is_initialized() || !is_known_version(&version)) {
-        MEMTRACK_STORE(&memtrack_rt.region->python, version << 16 | (uint32_t)MEMTRACK_PYTHON_UNKNOWN);
+    uint32_t minor = minor_version(), version = 3u << 8 | minor, mode = MEMTRACK_PYTHON_UNKNOWN;
+    if (minor >= 6 && !is_initialized()) /* the first with PYTHONMALLOC: what is done here is known to work there */
+        mode = minor >= 8 && minor <= 13 ? MEMTRACK_PYTHON_WRAPPED : MEMTRACK_PYTHON_MALLOC;
+    MEMTRACK_STORE(&memtrack_rt.region->python, version << 16 | mode);
+    if (mode == MEMTRACK_PYTHON_MALLOC)
+        use_malloc();
+    if (mode != MEMTRACK_PYTHON_WRAPPED)
         return;
-    }
     memtrack_python_resolve();
-    memtrack_python_stacks(version & 255);
+    memtrack_python_stacks(minor);
     memtrack_python_waits = true;
-    MEMTRACK_STORE(&memtrack_rt.region->python, version << 16 | (uint32_t)MEMTRACK_PYTHON_WRAPPED);
     for (int domain = DOMAIN_MEM; domain <= DOMAIN_OBJ; domain++) {
         get_allocator(domain, &pymalloc[domain]);
-        struct memtrack_python_allocator ours = memtrack_python_hooks[(version & 255) - MEMTRACK_PYTHON_FIRST];
+        struct memtrack_python_allocator ours = memtrack_python_hooks[minor - MEMTRACK_PYTHON_FIRST];
         ours.context = &pymalloc[domain];
         set_allocator(domain, &ours);
     }

@@ -280,9 +280,9 @@ void memtrack_python_resolve(void)
     MEMTRACK_PYTHON_API(MEMTRACK_FIND)
 #undef MEMTRACK_FIND
     py.none = dlsym(RTLD_DEFAULT, "_Py_NoneStruct");
-    *(void **)&py.is_finalizing = dlsym(RTLD_DEFAULT, "Py_IsFinalizing");
+    *(void **)&py.is_finalizing = dlsym(RTLD_DEFAULT, "_Py_IsFinalizing");
     if (!py.is_finalizing)
-        *(void **)&py.is_finalizing = dlsym(RTLD_DEFAULT, "_Py_IsFinalizing"); /* its name up to 3.12 */
+        *(void **)&py.is_finalizing = dlsym(RTLD_DEFAULT, "Py_IsFinalizing"); /* its name from 3.13 on */
     is_complete &= py.none != NULL;
     (void)dlsym(RTLD_DEFAULT, "malloc"); /* drops the message of a failure, as in memtrack_resolve */
 }

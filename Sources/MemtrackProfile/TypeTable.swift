@@ -70,6 +70,8 @@ public struct TypeTable: Sendable {
     public var isAtExit = false
     /// `elapsed` of the table that the changes of the rows are against; nil for the start, when there was nothing.
     public var changeSince: Double?
+    /// How objects came to be counted, where there is more than one way: sentences.
+    public var ways: [String] = []
     /// Processes without types, and why: a plain sentence for each reason.
     public var problems: [String] = []
 

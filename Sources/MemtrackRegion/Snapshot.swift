@@ -228,8 +228,10 @@ public enum RegionPython: UInt32, Sendable {
     case wrapped = 1
     /// Each of its objects is counted.
     case ready = 2
-    /// A version that is not known, or one without the GIL.
+    /// Without the GIL, too old, or up before the library was: only what malloc sees is counted.
     case unknown = 3
+    /// A version that is not known, told to take all its blocks from malloc.
+    case malloc = 4
 }
 
 /// Where the live map is: the shim's list of all live blocks, in the target's private memory.
@@ -324,6 +326,8 @@ public struct RegionSnapshot: Sendable {
     public var gauges: [RegionGauge]
     public var health: RegionHealth
     public var python: RegionPython = .notAsked
+    /// Of CPython 3; 0 where that is not known.
+    public var pythonMinor: UInt32 = 0
     /// Records that broke a rule of the format and were repaired or left out; 0 in a sound region.
     public var damagedRecords: Int
     /// Pages of the region file in use and private memory mapped by the shim, in bytes.

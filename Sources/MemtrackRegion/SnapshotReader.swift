@@ -45,6 +45,7 @@ struct SnapshotReader {
         snapshot.reservedBytes = header.word(\.own_reserved_bytes)
         snapshot.mappings = header.mappings()
         snapshot.python = RegionPython(rawValue: header.word(\.python) & 0xffff) ?? .unknown
+        snapshot.pythonMinor = header.word(\.python) >> 16 & 0xff
         snapshot.liveMap = RegionLiveMap(
             root: header.word(\.livemap_root), unit: header.word(\.livemap_unit),
             chunkShift: header.word(\.livemap_chunk_shift))

@@ -45,6 +45,7 @@ public struct TypeTableText {
             lines.paragraph(Escape.text(problem), mark: "! ", tone: .warning)
         }
         if types.processes > 0 { lines.paragraph(exactness, tone: .dim) }
+        for way in types.ways { lines.paragraph(Escape.text(way), tone: .dim) }
     }
 
     private func explanation(asOf moment: Double?) -> String {

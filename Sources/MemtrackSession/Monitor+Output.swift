@@ -163,6 +163,11 @@ extension Monitor {
                 "The regions are kept in \(directory.path); look into one with: memtrack report --region FILE"
             )
         }
+        if options.types != nil {
+            let ways = collector.pythons.sorted { $0.text < $1.text }
+            summary.notes += ways.filter { !$0.isUsual }.prefix(4).map(\.text)
+            summary.types?.ways = ways.filter(\.isUsual).prefix(4).map(\.text)
+        }
         if options.types != nil, summary.types == nil, collector.hasSeenRegions {
             summary.notes.append(
                 "No types: they are looked at while the program runs, and it ended before the first checkpoint "

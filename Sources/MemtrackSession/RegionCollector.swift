@@ -71,6 +71,8 @@ public final class RegionCollector {
 
     /// Regions that could not be read, each with the reason; one line each.
     public private(set) var problems: [String] = []
+    /// How the objects of each kind of Python interpreter came to be counted, a sentence for each.
+    public private(set) var pythons: Set<PythonNote> = []
     /// Says what the objects of a process are; nil where nobody asked.
     public var census: ObjectCensus?
     public var onProgress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
@@ -312,6 +314,7 @@ extension RegionCollector {
     }
 
     private func profile(of reading: Reading) -> Profile {
+        if let line = reading.snapshot.pythonNote { pythons.insert(line) }
         let map = perfMaps.map(of: reading.snapshot.identity.pid)
         return builder.profile(
             of: reading.snapshot, memory: &reading.image.stacks,

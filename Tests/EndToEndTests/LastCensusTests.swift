@@ -46,7 +46,7 @@ import Testing
     @Test(arguments: Pythons.all) func ofAProgramThatEnds(python: String) throws {
         for how in ["plain", "collected", "cleared", "raise", "fork"] {
             // Before 3.10 there is no entry in atexit, and no collection where that is disabled.
-            if how == "collected", python.contains("/3.8.") || python.contains("/3.9.") { continue }
+            if how == "collected", ["/3.8.", "/3.9.", "/3.10."].contains(where: python.contains) { continue }
             let run = try launch(python, how)
             #expect(run.end == .exited(how == "raise" ? 3 : 0), "\(how) \(run.errorText)")
             let (heading, counts) = try counts(run)
@@ -106,5 +106,29 @@ import Testing
         }
         #expect(try !files([]))
         #expect(try files(["-o"]))
+    }
+
+    /// The report says how the objects of an interpreter were counted, also of one whose version is not known.
+    @Test func theReportNamesTheWay() throws {
+        func note(_ python: String, _ options: [String] = []) throws -> (Finished, String) {
+            let run = try Command.run(
+                [try Build.launcher(), "-o", "--no-history"] + options
+                    + [python, "-I", "-E", "-c", "print([str(i) for i in range(20000)][-1])"],
+                environment: Command.environment.merging(["COLUMNS": "200"]) { $1 })
+            #expect(run.isSuccess && run.outputText == "19999\n", "\(run.errorText)")
+            let line = run.errorText.split(separator: "\n").first { $0.contains("CPython 3.") }
+            return (run, line.map(String.init) ?? "")
+        }
+        let python = try #require(Command.python)
+        #expect(try note(python).1.contains("every object is counted"))
+        let old = NSHomeDirectory() + "/.pyenv/versions/3.7.16/bin/python3"
+        guard FileManager.default.isExecutableFile(atPath: old) else { return }
+        let (run, line) = try note(old)
+        #expect(line.contains("CPython 3.7: untested here") && line.contains("PYTHONMALLOC=malloc"))
+        // Its small objects are malloc's blocks: twenty thousand strings and more.
+        let totals = try #require(
+            run.errorText.split(separator: "\n").first { $0.contains("  allocations  ") })
+        let count = totals.split(separator: " ").dropFirst().first?.replacing(",", with: "")
+        #expect(try #require(count.flatMap { Int($0) }) > 30_000, "\(totals)")
     }
 }

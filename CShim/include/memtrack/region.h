@@ -271,7 +271,8 @@ enum memtrack_python {
                                     one (PYTHONMALLOC, -X dev), whose blocks are those of malloc                  */
     MEMTRACK_PYTHON_READY = 2,   /* the interpreter is up, each object of its own is counted: the live map has a
                                     slot for 16 bytes, and small objects of pymalloc stand in it as blocks         */
-    MEMTRACK_PYTHON_UNKNOWN = 3  /* not 3.8 to 3.13, or without the GIL: only what malloc sees is counted          */
+    MEMTRACK_PYTHON_UNKNOWN = 3, /* without the GIL, older than 3.6, or up already: only what malloc sees is counted */
+    MEMTRACK_PYTHON_MALLOC = 4   /* 3.6, 3.7, 3.14 or newer: all its blocks are malloc's, as with PYTHONMALLOC=malloc */
 };
 /* header.census. The one word that a reader writes: into the file, where the writer waits for it. */
 enum memtrack_census {

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import MemtrackProfile
+internal import MemtrackRegion
+
+/// How the objects of a Python interpreter came to be counted.
+public struct PythonNote: Hashable, Sendable {
+    let text: String
+    /// Nothing that one must know to read the figures.
+    let isUsual: Bool
+}
+
+extension RegionSnapshot {
+    /// nil where nobody asked, or there is no Python.
+    var pythonNote: PythonNote? {
+        let how: String
+        switch python {
+        case .notAsked: return nil
+        case .ready: how = "every object is counted; its own small-object allocator (pymalloc) stays in use."
+        case .wrapped:
+            how =
+                "objects are counted as blocks of the allocator that it was told to use (PYTHONMALLOC, "
+                + "-X dev)."
+        case .malloc:
+            how =
+                "untested here (3.8 to 3.13 are): it was told to take its objects from malloc, as with "
+                + "PYTHONMALLOC=malloc, and they are counted there."
+        case .unknown:
+            how =
+                "untested here (3.8 to 3.13 with the GIL are): only what it takes from malloc is counted."
+        }
+        let version = pythonMinor > 0 ? "CPython 3.\(pythonMinor)" : "CPython"
+        return PythonNote(
+            text: "\(Frame.baseName(identity.executable)), \(version): \(how)", isUsual: python == .ready)
+    }
+}
