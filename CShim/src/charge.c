@@ -69,6 +69,9 @@ MEMTRACK_COLD struct memtrack_counters *memtrack_charge_slow(struct memtrack_thr
 {
     uint32_t size_class = memtrack_size_class(size);
     uint32_t stack;
+    /* A hook that goes on in a forked child: nothing of its parent's may get into the child's tables. */
+    if (MEMTRACK_UNLIKELY(thread->memo->region != memtrack_rt.region) || MEMTRACK_UNLIKELY(memtrack_rt.stopped))
+        return NULL;
     const struct memtrack_walk *walk = NULL;
     if (memtrack_rt.special)
         stack = memtrack_stack_special(thread, frame);

@@ -53,6 +53,14 @@ void memtrack_fork_changed_modules(void)
     has_changed_modules = true;
 }
 
+/* A hook that the fork interrupted goes on with pointers into the parent's region, which is not ours to write: private
+ * pages take its place. */
+static void replace(struct memtrack_header *parent, uint64_t pages)
+{
+    memtrack_sys6(SYS_mmap, (long)parent, (long)(pages * MEMTRACK_PAGE), PROT_READ | PROT_WRITE,
+                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+}
+
 /* A region with nothing in it. The live map is private memory and right already. */
 bool memtrack_fork_repair(void)
 {
@@ -79,6 +87,8 @@ bool memtrack_fork_repair(void)
         if (memtrack_rt.follow_children)
             MEMTRACK_ADD(&parent->health.children_lost, 1);
         memtrack_rt.region = parent; /* stays mapped; `stopped` keeps us from writing to it */
+        if (interrupted)
+            replace(parent, parent_pages);
         return false;
     }
     memtrack_rt.pid = memtrack_rt.region->pid;
@@ -89,11 +99,8 @@ bool memtrack_fork_repair(void)
         has_changed_modules = false;
     }
     memtrack_rt.region->livemap_root = (uint64_t)(uintptr_t)memtrack_livemap_root;
-    /* A hook that the fork interrupted goes on with pointers into the parent's region, which is not ours to write:
-     * private pages take its place. */
     if (interrupted)
-        memtrack_sys6(SYS_mmap, (long)parent, (long)(parent_pages * MEMTRACK_PAGE), PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+        replace(parent, parent_pages);
     else
         memtrack_sys3(SYS_munmap, parent, parent_pages * MEMTRACK_PAGE, 0);
     MEMTRACK_STORE(&page->child_claim, 0u);

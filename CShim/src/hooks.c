@@ -194,9 +194,8 @@ __attribute__((noinline)) void *memtrack_allocated_other(void *block, uint64_t s
 }
 
 MEMTRACK_LONG void *memtrack_allocated_entered(void *block, uint64_t size, const uintptr_t *frame,
-                                               struct memtrack_memo_entry *entry)
+                                               struct memtrack_memo_entry *entry, struct memtrack_thread *thread)
 {
-    struct memtrack_thread *thread = memtrack_self;
     if (!entry)
         entry = memtrack_memo_find(thread->memo, frame[1], (uintptr_t)&frame[1], (const uint64_t *)thread->stack_top);
     uint32_t cell = 0;
@@ -209,9 +208,8 @@ MEMTRACK_LONG void *memtrack_allocated_entered(void *block, uint64_t size, const
     return block;
 }
 
-MEMTRACK_LONG void *memtrack_allocated_flush(void *block)
+MEMTRACK_LONG void *memtrack_allocated_flush(void *block, struct memtrack_thread *thread)
 {
-    struct memtrack_thread *thread = memtrack_self;
     memtrack_flush(thread);
     memtrack_leave(thread);
     return block;
@@ -255,10 +253,10 @@ __attribute__((noinline)) void memtrack_free_other(void *block, const uintptr_t 
 }
 
 /* `found` was taken out of the live map already; without a cell the block's entry, if any, is not a plain one. */
-MEMTRACK_LONG void memtrack_free_entered(void *block, struct memtrack_block found)
+MEMTRACK_LONG void memtrack_free_entered(void *block, struct memtrack_block found, struct memtrack_thread *thread)
 {
     if (!found.cell)
         found = memtrack_livemap_take((uintptr_t)block);
-    if (finish_free(memtrack_self, block, found))
+    if (finish_free(thread, block, found))
         memtrack_next.free(block);
 }

@@ -138,7 +138,7 @@ static struct memtrack_memo_entry *make(struct memtrack_memo *memo, uint64_t key
 {
     struct memtrack_memo_entry *made = entry_at(memo, memo->used);
     memo->used += entry_size(groups);
-    *made = (struct memtrack_memo_entry){.key1 = key1, .key2 = key2, .stack = stack, .groups = (uint16_t)groups};
+    *made = (struct memtrack_memo_entry){.key1 = key1, .key2 = key2, .stack = stack, .groups = (uint8_t)groups};
     for (uint32_t i = 0; i < MEMTRACK_MEMO_WAYS; i++)
         made->way[i] = MEMTRACK_MEMO_NO_CLASS;
     __builtin_memcpy(made->group, group, groups * sizeof(*group));
@@ -184,7 +184,7 @@ static uint32_t position(const struct memtrack_memo *memo, const struct memtrack
 static void give_sign(struct memtrack_memo *memo, struct memtrack_memo_entry *entry, int32_t place)
 {
     uint64_t own;
-    if (entry->signs >= MEMTRACK_MEMO_SIGNS || memo->used + entry_size(entry->groups) > memo->size ||
+    if (entry->signs + entry->height >= MEMTRACK_MEMO_SIGNS || memo->used + entry_size(entry->groups) > memo->size ||
         position(memo, entry, place, &own) == UINT32_MAX)
         return;
     struct memtrack_memo_entry *above =
@@ -192,6 +192,7 @@ static void give_sign(struct memtrack_memo *memo, struct memtrack_memo_entry *en
     __builtin_memset(above->child, 0, sizeof(above->child));
     above->sign = place;
     above->signs = entry->signs;
+    above->height = (uint8_t)(entry->height + 1);
     take(memo, entry);
     put(memo, above);
     entry->key1 = own;
@@ -318,13 +319,16 @@ struct memtrack_memo_entry *memtrack_memo_insert(struct memtrack_memo *memo, uin
 {
     uint32_t group[MEMTRACK_MEMO_WORDS / MEMTRACK_MEMO_GROUP + 1];
     uint32_t groups = (words.count + MEMTRACK_MEMO_GROUP - 1) / MEMTRACK_MEMO_GROUP;
-    if (!make_room(memo, entry_size(groups) + groups * MEMTRACK_MEMO_LINE))
+    uint32_t bytes = entry_size(groups) + groups * MEMTRACK_MEMO_LINE;
+    if (!make_room(memo, bytes))
         return NULL;
     struct memtrack_memo_entry *entry = descend(memo, top, &address, &slot);
     if (entry) {
         entry->stack = stack;
         return entry;
     }
+    if (memo->used + bytes > memo->size) /* signs were given on the way */
+        return NULL;
     uint32_t end = words.count;
     for (uint32_t i = groups; i-- > 0;) {
         uint32_t begin = end > MEMTRACK_MEMO_GROUP ? end - MEMTRACK_MEMO_GROUP : 0;

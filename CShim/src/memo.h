@@ -41,7 +41,7 @@
 #define MEMTRACK_MEMO_NO_CLASS 255u
 #define MEMTRACK_MEMO_SPARE 1024u /* bytes */
 #define MEMTRACK_MEMO_LEARN 16u /* times that an entry led on before it gets a sign */
-#define MEMTRACK_MEMO_SIGNS 3u  /* on the way to an entry: each costs a look-up */
+#define MEMTRACK_MEMO_SIGNS 3u  /* on a way down; more where they were given above those that were there */
 
 /* One line. Filled up at the inner end with copies of its last word. */
 struct memtrack_memo_group {
@@ -56,8 +56,9 @@ struct memtrack_memo_entry {
     uint32_t next;   /* offset in the arena of the next entry of the same bucket, 0 none */
     int32_t sign;    /* a place; 0 none. The entry itself is not the present stack's then, its child at that place is */
     uint32_t stack;  /* node */
-    uint16_t groups;
-    uint8_t signs;   /* on the way here */
+    uint8_t groups;
+    uint8_t height;  /* with a sign: signs on the longest way down from here that was there first */
+    uint8_t signs;   /* on the way here, when it was made */
     uint8_t led_on;
     union {
         /* Cells of this stack, each at its size class modulo the number of ways, and their counters in the thread's bank. */
@@ -70,6 +71,7 @@ struct memtrack_memo_entry {
     };
     uint32_t group[]; /* offsets in the arena, the innermost first */
 };
+_Static_assert(MEMTRACK_MEMO_WORDS / MEMTRACK_MEMO_GROUP < 255, "groups of an entry");
 _Static_assert(sizeof(struct memtrack_memo_group) == MEMTRACK_MEMO_LINE, "a group is a cache line");
 
 /* The same as a way of an entry, for stacks with more size classes than these have room for. */

@@ -182,6 +182,9 @@ void memtrack_unmap_private(void *start, size_t bytes)
     memtrack_sys3(SYS_munmap, start, bytes, 0);
 }
 
+/* Inherited: a child whose hook has ended before its repair must know, and so must that child's children. */
+static bool is_kept_on_fork;
+
 /* In the forked child, before it has a region. `interrupted`: a hook goes on here that uses its parent's scratch memory. */
 void memtrack_private_after_fork(bool interrupted)
 {
@@ -189,8 +192,11 @@ void memtrack_private_after_fork(bool interrupted)
         scratch.at = scratch.end;
         return;
     }
-    if (memtrack_rt.pid_check) /* nothing has wiped it */
+    if (memtrack_rt.pid_check || is_kept_on_fork) /* nothing has wiped it */
         memtrack_sys3(SYS_madvise, scratch.first, scratch.end - scratch.first, MADV_DONTNEED);
+    if (is_kept_on_fork && scratch.end > scratch.first)
+        memtrack_sys3(SYS_madvise, scratch.first, scratch.end - scratch.first, MADV_WIPEONFORK);
+    is_kept_on_fork = false;
     scratch.at = scratch.first;
     for (uint32_t place = 0; place < MEMTRACK_MAPPINGS; place++) {
         if (!is_scratch[place] || mappings[place].start <= 1)
@@ -202,6 +208,7 @@ void memtrack_private_after_fork(bool interrupted)
 
 void memtrack_private_keep_on_fork(bool keep)
 {
+    is_kept_on_fork = keep;
     int advice = keep ? MADV_KEEPONFORK : MADV_WIPEONFORK;
     if (scratch.end > scratch.first)
         memtrack_sys3(SYS_madvise, scratch.first, scratch.end - scratch.first, advice);

@@ -12,15 +12,17 @@
 #include "hooks.h"
 
 /* hooks.c: the long way. Each returns `block`, or does the free. The frame is the hook's. `entered`: the hook is BUSY,
- * `entry` is that of the present stack or NULL. */
-void *memtrack_allocated_entered(void *block, uint64_t size, const uintptr_t *frame, struct memtrack_memo_entry *entry);
+ * `entry` is that of the present stack or NULL. `thread`
+ * is the hook's: a handler may have forked, and in the child memtrack_self is another one. */
+void *memtrack_allocated_entered(void *block, uint64_t size, const uintptr_t *frame, struct memtrack_memo_entry *entry,
+                                 struct memtrack_thread *thread);
 void *memtrack_allocated_other(void *block, uint64_t size, const uintptr_t *frame);
-void *memtrack_allocated_flush(void *block);
+void *memtrack_allocated_flush(void *block, struct memtrack_thread *thread);
 void memtrack_free_other(void *block, const uintptr_t *frame);
 /* interpose.c: the same for a realloc. `fresh` may be NULL. */
 void *memtrack_reallocated(const void *block, struct memtrack_block found, void *fresh, uint64_t size,
                            const uintptr_t *frame);
-void memtrack_free_entered(void *block, struct memtrack_block found);
+void memtrack_free_entered(void *block, struct memtrack_block found, struct memtrack_thread *thread);
 
 /* Not a tail call: the hook's frame must stand as long as somebody looks at it. */
 #define MEMTRACK_STAY() __asm__ volatile("")
@@ -66,7 +68,7 @@ MEMTRACK_INLINE void *memtrack_allocated_busy(struct memtrack_thread *thread, vo
     struct memtrack_counters *counters;
     if (MEMTRACK_UNLIKELY(!slot) || MEMTRACK_UNLIKELY(!entry) ||
         MEMTRACK_UNLIKELY(!memtrack_memo_way(thread->memo, entry, memtrack_class_of(size), &counters, &cell))) {
-        block = memtrack_allocated_entered(block, size, frame, entry);
+        block = memtrack_allocated_entered(block, size, frame, entry, thread);
         MEMTRACK_STAY();
         return block;
     }
@@ -83,7 +85,7 @@ MEMTRACK_INLINE void *memtrack_allocated_busy(struct memtrack_thread *thread, vo
     thread->last_block = (uintptr_t)block;
     thread->delta += (int64_t)size;
     if (MEMTRACK_UNLIKELY(thread->delta >= (int64_t)MEMTRACK_FLUSH_BYTES)) {
-        block = memtrack_allocated_flush(block);
+        block = memtrack_allocated_flush(block, thread);
         MEMTRACK_STAY();
         return block;
     }
@@ -164,7 +166,7 @@ MEMTRACK_INLINE bool memtrack_freeing_short(void *block, const uintptr_t *frame)
     memtrack_set_busy(thread, &mark);
     struct memtrack_block found = memtrack_plain_take(slot, memtrack_plain_half((uintptr_t)block));
     if (MEMTRACK_UNLIKELY(!memtrack_count_plain_free(thread, found, thread->last_block == (uintptr_t)block))) {
-        memtrack_free_entered(block, found);
+        memtrack_free_entered(block, found, thread);
         MEMTRACK_STAY();
         return false;
     }

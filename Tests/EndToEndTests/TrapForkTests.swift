@@ -126,6 +126,15 @@ import Testing
         #expect(regions.first?.totals.liveBlocks == 0)
     }
 
+    /// The hook is over before the child allocates: nothing tells it any more that its memory was kept.
+    @Test func forkInAHandlerThatAllocatesNothing() throws {
+        let regions = try run("quiet-handler", preload: [Compiled.interruptible()]).regions()
+        #expect(regions.count == 301)
+        for child in regions.dropFirst() {
+            #expect(child.damagedRecords == 0 && child.totals.allocations >= 1000)
+        }
+    }
+
     /// Guards `--no-children`: the child is not counted, and goes on in peace.
     @Test func childrenNotWanted() throws {
         let session = try Session()
