@@ -41,7 +41,7 @@
 #define MEMTRACK_MEMO_NO_CLASS 255u
 #define MEMTRACK_MEMO_SPARE 1024u /* bytes */
 #define MEMTRACK_MEMO_LEARN 16u /* times that an entry led on before it gets a sign */
-#define MEMTRACK_MEMO_SIGNS 3u  /* on a way down; more where they were given above those that were there */
+#define MEMTRACK_MEMO_SIGNS 12u  /* on a way down; more where they were given above those that were there */
 
 /* One line. Filled up at the inner end with copies of its last word. */
 struct memtrack_memo_group {
