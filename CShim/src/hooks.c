@@ -171,11 +171,6 @@ static MEMTRACK_LONG void *allocated(void *block, uint64_t size, const uintptr_t
     return block;
 }
 
-void *memtrack_allocated_long(void *block, uint64_t size, const uintptr_t *frame)
-{
-    return allocated(block, size, frame, false);
-}
-
 /* A thread that is not ready. With sampling none ever is, so that this is where an ordinary allocation ends up: one of which
  * no stack is taken. */
 __attribute__((noinline)) void *memtrack_allocated_other(void *block, uint64_t size, const uintptr_t *frame)

@@ -39,9 +39,10 @@ MEMTRACK_INLINE void memtrack_leave(struct memtrack_thread *thread)
     thread->ready = thread->epoch;
 }
 
-/* hooks.c: all that a hook does. `frame` is the hook's. */
-void *memtrack_allocated_long(void *block, uint64_t size, const uintptr_t *frame); /* returns block */
-/* False: the block is from the bootstrap arena and must not be passed on. */
+/* hooks.c: all that an allocation does, where the short way (shortway.h) does not fit; returns `block`. */
+void *memtrack_allocated_other(void *block, uint64_t size, const uintptr_t *frame);
+
+/* hooks.c: all that a free does. `frame` is the hook's. False: the block is from the bootstrap arena and must not be passed on. */
 bool memtrack_freeing(const void *block, const uintptr_t *frame);
 
 #endif

@@ -45,27 +45,21 @@ uint32_t *memtrack_livemap_chunk(uintptr_t address); /* made if need be; NULL if
 bool memtrack_livemap_side_put(uintptr_t address, struct memtrack_block block);
 struct memtrack_block memtrack_livemap_side_take(uintptr_t address);
 
-struct memtrack_place {
-    uint32_t slot, half;
-};
-
-/* Where a block's entry is in its chunk. Two constant shifts and a branch cost less than two variable ones. */
-MEMTRACK_INLINE struct memtrack_place memtrack_livemap_place(uintptr_t address, uint32_t shift)
+/* Where a block's entry is in its chunk, and its half of the unit. A branch costs less than two variable shifts. */
+MEMTRACK_INLINE uint32_t *memtrack_livemap_slot(uint32_t *chunk, uintptr_t address)
 {
     uint32_t offset = (uint32_t)address & ((1u << MEMTRACK_LIVEMAP_CHUNK_SHIFT) - 1);
-    if (MEMTRACK_LIKELY(shift == 5))
-        return (struct memtrack_place){offset >> 5, (offset >> 4) & 1};
-    return (struct memtrack_place){offset >> 4, (offset >> 3) & 1};
+    if (MEMTRACK_LIKELY(memtrack_rt.allocator_unit_shift == 5))
+        return chunk + (offset >> 5);
+    return chunk + (offset >> 4);
 }
 
-/* Asks for the memory of a block's slot ahead of its use. */
-MEMTRACK_INLINE void memtrack_livemap_prefetch(uintptr_t address)
+MEMTRACK_INLINE uint32_t memtrack_livemap_half(uintptr_t address)
 {
-    if (MEMTRACK_UNLIKELY(address >> 47))
-        return;
-    const uint32_t *chunk = MEMTRACK_LOAD(&memtrack_livemap_root[address >> MEMTRACK_LIVEMAP_CHUNK_SHIFT]);
-    uint64_t offset = address & ((UINT64_C(1) << MEMTRACK_LIVEMAP_CHUNK_SHIFT) - 1);
-    __builtin_prefetch(chunk + (offset >> 5), 1);
+    if (MEMTRACK_LIKELY(memtrack_rt.allocator_unit_shift == 5))
+        return (uint32_t)(address >> 4) & 1;
+    __asm__(""); /* else the compiler makes a variable shift of it */
+    return (uint32_t)(address >> 3) & 1;
 }
 
 MEMTRACK_INLINE uint32_t memtrack_livemap_small(uint64_t size, uint32_t cell, uint32_t half)
@@ -92,9 +86,8 @@ MEMTRACK_INLINE bool memtrack_livemap_put(uintptr_t address, uint64_t size, uint
         if (!chunk)
             return false;
     }
-    struct memtrack_place place = memtrack_livemap_place(address, shift);
-    uint32_t *slot = chunk + place.slot;
-    uint32_t half = place.half;
+    uint32_t *slot = memtrack_livemap_slot(chunk, address);
+    uint32_t half = memtrack_livemap_half(address);
     if (size < MEMTRACK_SMALL_LIMIT) {
         MEMTRACK_STORE(slot, memtrack_livemap_small(size, cell, half));
         return true;
@@ -107,39 +100,58 @@ MEMTRACK_INLINE bool memtrack_livemap_put(uintptr_t address, uint64_t size, uint
     return true;
 }
 
+/* Takes the block of a slot out of the live map; cell 0: there is none, or its size does not fit the slot, and it is still
+ * there. */
+MEMTRACK_INLINE struct memtrack_block memtrack_livemap_take_plain(uint32_t *slot, uintptr_t address)
+{
+    struct memtrack_block found;
+    uint32_t half = memtrack_livemap_half(address);
+    uint32_t low = MEMTRACK_LOAD(slot);
+    if (!(low & 1)) {
+        found.cell = low >> 8;
+        found.size = (low >> 2) & 63;
+        if (MEMTRACK_LIKELY(low != 0) && MEMTRACK_LIKELY(((low >> 1) & 1) == half))
+            MEMTRACK_STORE(slot, 0u); /* a slot of nobody is not ours to write */
+        else
+            found.cell = 0;
+    } else {
+        uint64_t word, nothing = 0;
+        __builtin_memcpy(&word, slot, 8);
+        found.cell = (uint32_t)(word >> 2) & MEMTRACK_CELL_LIMIT;
+        found.size = word >> 26;
+        if (MEMTRACK_LIKELY(((low >> 1) & 1) == half && found.size != MEMTRACK_LARGE_SIZE))
+            __builtin_memcpy(slot, &nothing, 8);
+        else
+            found.cell = 0;
+    }
+    return found;
+}
+
 /* Takes a block out; cell 0 where none starts at that address. */
 MEMTRACK_INLINE struct memtrack_block memtrack_livemap_take(uintptr_t address)
 {
     struct memtrack_block block = {0, 0};
-    uint32_t shift = memtrack_rt.allocator_unit_shift;
     if (MEMTRACK_UNLIKELY(address >> 47))
         return block;
     uint32_t *chunk = MEMTRACK_LOAD(&memtrack_livemap_root[address >> MEMTRACK_LIVEMAP_CHUNK_SHIFT]);
     if (MEMTRACK_LIKELY(chunk != NULL)) {
-        struct memtrack_place place = memtrack_livemap_place(address, shift);
-        uint32_t *slot = chunk + place.slot;
-        uint32_t half = place.half;
+        uint32_t *slot = memtrack_livemap_slot(chunk, address);
+        block = memtrack_livemap_take_plain(slot, address);
+        if (MEMTRACK_LIKELY(block.cell))
+            return block;
         uint32_t low = MEMTRACK_LOAD(slot);
-        if (MEMTRACK_LIKELY(low != 0 && ((low >> 1) & 1) == half)) {
-            if (!(low & 1)) {
-                block.cell = low >> 8;
-                block.size = (low >> 2) & 63;
-                MEMTRACK_STORE(slot, 0u);
-                return block;
-            }
+        if (low & 1 && ((low >> 1) & 1) == memtrack_livemap_half(address)) {
             uint64_t word, nothing = 0;
             __builtin_memcpy(&word, slot, 8);
             block.cell = (uint32_t)(word >> 2) & MEMTRACK_CELL_LIMIT;
-            block.size = word >> 26;
+            __builtin_memcpy(&block.size, slot + 2, 8);
             __builtin_memcpy(slot, &nothing, 8);
-            if (MEMTRACK_UNLIKELY(block.size == MEMTRACK_LARGE_SIZE)) {
-                __builtin_memcpy(&block.size, slot + 2, 8);
-                __builtin_memcpy(slot + 2, &nothing, 8);
-            }
+            __builtin_memcpy(slot + 2, &nothing, 8);
             return block;
         }
     }
-    return MEMTRACK_UNLIKELY(shift == 4) ? memtrack_livemap_side_take(address) : block;
+    block.cell = 0;
+    return MEMTRACK_UNLIKELY(memtrack_rt.allocator_unit_shift == 4) ? memtrack_livemap_side_take(address) : block;
 }
 
 #endif

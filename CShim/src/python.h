@@ -54,7 +54,7 @@ void memtrack_python_forget(uintptr_t block, uint64_t size); /* before it is fre
 #define MEMTRACK_PYTHON_CODE_LEAST 160u                       /* bytes of a code object, whatever the version */
 void memtrack_python_after_fork(void);
 /* Not 0 while CPython's allocator calls the next one, or an allocation of its own goes the long way: what malloc's hooks
- * and memtrack_allocated_long see then is CPython's. */
+ * and memtrack_allocated_other see then is CPython's. */
 extern __thread uint32_t memtrack_python_calling __attribute__((visibility("hidden"), tls_model("initial-exec")));
 
 #endif

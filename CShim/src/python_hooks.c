@@ -86,7 +86,7 @@ static MEMTRACK_LONG void *allocated_long(void *block, uint64_t size, const uint
     if (MEMTRACK_UNLIKELY(memtrack_python_waits))
         memtrack_python_look();
     memtrack_python_calling = 1;
-    memtrack_allocated_long(block, size, frame);
+    memtrack_allocated_other(block, size, frame);
     memtrack_python_calling = 0;
     return block;
 }

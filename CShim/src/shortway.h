@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The short way: what malloc and free do when nothing is new. The same as memtrack_allocated_long and
- * memtrack_freeing (hooks.h), written so that no call stands in the middle: then the compiler saves no register for it. Whatever does
- * not fit goes the long way, out of line, and nothing is left to do after that.
+ * The short way: what malloc and free do when nothing is new, written so that no call stands in the middle: then the
+ * compiler saves no register for it. Whatever does not fit goes the long way, out of line, and nothing is left to do
+ * after that.
  *
  * What a pair costs is in Tests/Bench/instructions.json.
  */
@@ -11,18 +11,16 @@
 
 #include "hooks.h"
 
-/* hooks.c: the long way. Each returns `block`, or does the free. The frame is the hook's. `entered`: the hook is BUSY,
- * `entry` is that of the present stack or NULL. `thread`
- * is the hook's: a handler may have forked, and in the child memtrack_self is another one. */
+/* hooks.c: the long way. Each returns `block`, or does the free. `frame` and `thread` are the hook's: a handler may have forked,
+ * and in the child memtrack_self is another one. `entered`: the hook is BUSY, `entry` is that of the present stack or NULL. */
 void *memtrack_allocated_entered(void *block, uint64_t size, const uintptr_t *frame, struct memtrack_memo_entry *entry,
                                  struct memtrack_thread *thread);
-void *memtrack_allocated_other(void *block, uint64_t size, const uintptr_t *frame);
 void *memtrack_allocated_flush(void *block, struct memtrack_thread *thread);
 void memtrack_free_other(void *block, const uintptr_t *frame);
+void memtrack_free_entered(void *block, struct memtrack_block found, struct memtrack_thread *thread);
 /* interpose.c: the same for a realloc. `fresh` may be NULL. */
 void *memtrack_reallocated(const void *block, struct memtrack_block found, void *fresh, uint64_t size,
                            const uintptr_t *frame);
-void memtrack_free_entered(void *block, struct memtrack_block found, struct memtrack_thread *thread);
 
 /* Not a tail call: the hook's frame must stand as long as somebody looks at it. */
 #define MEMTRACK_STAY() __asm__ volatile("")
@@ -37,18 +35,9 @@ MEMTRACK_INLINE uint32_t *memtrack_plain_slot(uintptr_t address, uint64_t size)
     uint32_t *chunk = MEMTRACK_LOAD(&memtrack_livemap_root[chunk_index]);
     if (MEMTRACK_UNLIKELY(!chunk))
         return NULL;
-    uint32_t offset = (uint32_t)address & ((1u << MEMTRACK_LIVEMAP_CHUNK_SHIFT) - 1);
-    if (MEMTRACK_LIKELY(memtrack_rt.allocator_unit_shift == 5))
-        return chunk + (offset >> 5);
-    return MEMTRACK_UNLIKELY(size <= MEMTRACK_TINY_LIMIT) ? NULL : chunk + (offset >> 4);
-}
-
-MEMTRACK_INLINE uint32_t memtrack_plain_half(uintptr_t address)
-{
-    if (MEMTRACK_LIKELY(memtrack_rt.allocator_unit_shift == 5))
-        return (uint32_t)(address >> 4) & 1;
-    __asm__(""); /* two variable shifts cost more than a branch */
-    return (uint32_t)(address >> 3) & 1;
+    if (MEMTRACK_UNLIKELY(memtrack_rt.allocator_unit_shift != 5) && size <= MEMTRACK_TINY_LIMIT)
+        return NULL;
+    return memtrack_livemap_slot(chunk, address);
 }
 
 MEMTRACK_INLINE bool memtrack_is_ready(const struct memtrack_thread *thread)
@@ -75,7 +64,7 @@ MEMTRACK_INLINE void *memtrack_allocated_busy(struct memtrack_thread *thread, vo
     memtrack_counters_peak(counters, MEMTRACK_LOAD(&thread->memo->region->peak_epoch));
     MEMTRACK_BUMP(&counters->allocated_bytes, size);
     MEMTRACK_BUMP(&counters->allocations, 1);
-    uint32_t half = memtrack_plain_half((uintptr_t)block);
+    uint32_t half = memtrack_livemap_half((uintptr_t)block);
     if (size < MEMTRACK_SMALL_LIMIT) {
         MEMTRACK_STORE(slot, memtrack_livemap_small(size, cell, half));
     } else {
@@ -104,31 +93,6 @@ MEMTRACK_INLINE void *memtrack_allocated_short(void *block, uint64_t size, const
     }
     memtrack_set_busy(thread, &mark);
     return memtrack_allocated_busy(thread, block, size, frame);
-}
-
-/* Takes the block of a slot out of the live map; cell 0: there is none, or it is not a plain one, and is still there. */
-MEMTRACK_INLINE struct memtrack_block memtrack_plain_take(uint32_t *slot, uint32_t half)
-{
-    struct memtrack_block found;
-    uint32_t low = MEMTRACK_LOAD(slot);
-    if (!(low & 1)) {
-        found.cell = low >> 8;
-        found.size = (low >> 2) & 63;
-        if (MEMTRACK_LIKELY(((low >> 1) & 1) == half))
-            MEMTRACK_STORE(slot, 0u);
-        else
-            found.cell = 0;
-    } else {
-        uint64_t word, nothing = 0;
-        __builtin_memcpy(&word, slot, 8);
-        found.cell = (uint32_t)(word >> 2) & MEMTRACK_CELL_LIMIT;
-        found.size = word >> 26;
-        if (MEMTRACK_LIKELY(((low >> 1) & 1) == half && found.size != MEMTRACK_LARGE_SIZE))
-            __builtin_memcpy(slot, &nothing, 8);
-        else
-            found.cell = 0;
-    }
-    return found;
 }
 
 /* Counts the end of a block that was taken out. False: its counters, or the process's totals, need the long way. */
@@ -164,7 +128,7 @@ MEMTRACK_INLINE bool memtrack_freeing_short(void *block, const uintptr_t *frame)
         return false;
     }
     memtrack_set_busy(thread, &mark);
-    struct memtrack_block found = memtrack_plain_take(slot, memtrack_plain_half((uintptr_t)block));
+    struct memtrack_block found = memtrack_livemap_take_plain(slot, (uintptr_t)block);
     if (MEMTRACK_UNLIKELY(!memtrack_count_plain_free(thread, found, thread->last_block == (uintptr_t)block))) {
         memtrack_free_entered(block, found, thread);
         MEMTRACK_STAY();
@@ -182,7 +146,7 @@ MEMTRACK_INLINE struct memtrack_block memtrack_reallocating_short(void *block)
     if (MEMTRACK_UNLIKELY(!memtrack_is_ready(memtrack_self) ||
                           !(slot = memtrack_plain_slot((uintptr_t)block, UINT64_MAX))))
         return none;
-    return memtrack_plain_take(slot, memtrack_plain_half((uintptr_t)block));
+    return memtrack_livemap_take_plain(slot, (uintptr_t)block);
 }
 
 /* After it: `block` is no more, and `fresh` is there. Returns it. */
