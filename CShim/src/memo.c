@@ -190,6 +190,7 @@ static void give_sign(struct memtrack_memo *memo, struct memtrack_memo_entry *en
     struct memtrack_memo_entry *above =
         make(memo, entry->key1, entry->key2, entry->stack, entry->group, entry->groups);
     __builtin_memset(above->child, 0, sizeof(above->child));
+    above->spread = MEMTRACK_MEMO_SPREAD;
     above->sign = place;
     above->signs = entry->signs;
     above->height = (uint8_t)(entry->height + 1);
@@ -238,6 +239,21 @@ static struct memtrack_memo_entry *branch(const struct memtrack_memo *memo, stru
     return from;
 }
 
+/* Puts a child of an entry with a sign where the hooks look first. */
+static void keep_child(const struct memtrack_memo *memo, struct memtrack_memo_entry *entry,
+                       const struct memtrack_memo_entry *child)
+{
+    const struct memtrack_memo_entry *there =
+        entry_at(memo, entry->child[memtrack_memo_child_hash(entry, child->key1)]);
+    uint32_t changes = entry->spread % MEMTRACK_MEMO_SPREADS;
+    if (there && there != child && there->key2 == child->key2 && changes + 1 < MEMTRACK_MEMO_SPREADS) {
+        uint32_t spread = (entry->spread ^ entry->spread >> 15) * MEMTRACK_MEMO_SPREAD;
+        entry->spread = spread / MEMTRACK_MEMO_SPREADS * MEMTRACK_MEMO_SPREADS + changes + 1;
+        __builtin_memset(entry->child, 0, sizeof(entry->child));
+    }
+    entry->child[memtrack_memo_child_hash(entry, child->key1)] = (uint32_t)((const char *)child - memo->arena);
+}
+
 /* Finds the entry of the present stack; or NULL, and in *key1 and *key2 the keys that it would have. */
 static struct memtrack_memo_entry *descend(struct memtrack_memo *memo, const uint64_t *top, uint64_t *key1,
                                            uint64_t *key2)
@@ -252,7 +268,7 @@ static struct memtrack_memo_entry *descend(struct memtrack_memo *memo, const uin
             *key2 = memtrack_memo_child(memo, entry, entry->sign);
             child = lookup(memo, *key1, *key2);
             if (child)
-                entry->child[memtrack_memo_child_hash(*key1)] = (uint32_t)((char *)child - memo->arena);
+                keep_child(memo, entry, child);
         }
         if (!child) {
             int32_t place = difference(memo, entry, top, &known, &same);

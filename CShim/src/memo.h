@@ -34,6 +34,8 @@
 #define MEMTRACK_MEMO_TRIES 32u
 #define MEMTRACK_MEMO_WAYS 8u
 #define MEMTRACK_MEMO_CHILDREN 16u
+#define MEMTRACK_MEMO_SPREAD UINT32_C(0x9e3779c0)
+#define MEMTRACK_MEMO_SPREADS 64u /* changes are counted in the bits below */
 #define MEMTRACK_MEMO_CELLS 1024u
 #define MEMTRACK_MEMO_GROUP 5u
 #define MEMTRACK_MEMO_WORDS 512u
@@ -55,7 +57,10 @@ struct memtrack_memo_entry {
     uint64_t key2;   /* root: where the return address stands; else memtrack_memo_child(entry, place) */
     uint32_t next;   /* offset in the arena of the next entry of the same bucket, 0 none */
     int32_t sign;    /* a place; 0 none. The entry itself is not the present stack's then, its child at that place is */
-    uint32_t stack;  /* node */
+    union {
+        uint32_t stack;  /* node */
+        uint32_t spread; /* with a sign: what a word is multiplied with for its place in `child`; below, how often it was changed */
+    };
     uint8_t groups;
     uint8_t height;  /* with a sign: signs on the longest way down from here that was there first */
     uint8_t signs;   /* on the way here, when it was made */
@@ -66,7 +71,8 @@ struct memtrack_memo_entry {
             uint32_t way[MEMTRACK_MEMO_WAYS];      /* cell << 8 | size class, MEMTRACK_MEMO_NO_CLASS none */
             uint32_t counters[MEMTRACK_MEMO_WAYS]; /* in 8 bytes from the start of the region */
         };
-        /* With a sign: the child found last for each hash of the word there; 0 none. It may have got other keys since. */
+        /* With a sign: the child found last for each hash of the word there; 0 none. It may have got other keys since. Where
+         * two would have one place, `spread` is changed: a few children soon have a place each. */
         uint32_t child[MEMTRACK_MEMO_CHILDREN];
     };
     uint32_t group[]; /* offsets in the arena, the innermost first */
@@ -123,9 +129,9 @@ MEMTRACK_INLINE uint32_t memtrack_memo_hash(uint64_t key1, uint64_t key2)
     return (uint32_t)((key1 ^ (key2 << 32 | key2 >> 32)) * UINT64_C(0x9e3779b97f4a7c15) >> 44);
 }
 
-MEMTRACK_INLINE uint32_t memtrack_memo_child_hash(uint64_t word)
+MEMTRACK_INLINE uint32_t memtrack_memo_child_hash(const struct memtrack_memo_entry *entry, uint64_t word)
 {
-    return (uint32_t)(word * UINT64_C(0x9e3779b97f4a7c15) >> 60);
+    return (uint32_t)word * entry->spread / (UINT32_MAX / MEMTRACK_MEMO_CHILDREN + 1);
 }
 
 /* The first entry of the bucket of two keys, theirs or not; NULL if there is none. */
@@ -152,7 +158,7 @@ MEMTRACK_INLINE bool memtrack_memo_group_holds(const struct memtrack_memo_group 
 }
 
 /* The entry of the present stack, if its root stands first in its bucket, and the others are those found last; else NULL. */
-MEMTRACK_INLINE struct memtrack_memo_entry *memtrack_memo_find_first(const struct memtrack_memo *memo,
+MEMTRACK_INLINE struct memtrack_memo_entry *memtrack_memo_find_first(struct memtrack_memo *memo,
                                                                      uint64_t address, uintptr_t slot,
                                                                      const uint64_t *top)
 {
@@ -161,10 +167,19 @@ MEMTRACK_INLINE struct memtrack_memo_entry *memtrack_memo_find_first(const struc
         return NULL;
     while (MEMTRACK_UNLIKELY(entry->sign)) {
         uint64_t key1 = top[entry->sign], key2 = memtrack_memo_child(memo, entry, entry->sign);
-        uint32_t at = entry->child[memtrack_memo_child_hash(key1)];
-        entry = (struct memtrack_memo_entry *)(void *)(memo->arena + at);
-        if (MEMTRACK_UNLIKELY(!at) || MEMTRACK_UNLIKELY(entry->key1 != key1) || MEMTRACK_UNLIKELY(entry->key2 != key2))
-            return NULL;
+        uint32_t *at = &entry->child[memtrack_memo_child_hash(entry, key1)];
+        struct memtrack_memo_entry *child = (struct memtrack_memo_entry *)(void *)(memo->arena + *at);
+        if (MEMTRACK_UNLIKELY(child->key1 != key1) || MEMTRACK_UNLIKELY(child->key2 != key2)) {
+            child = memtrack_memo_first(memo, key1, key2);
+            if (MEMTRACK_UNLIKELY(!child) || MEMTRACK_UNLIKELY(child->key1 != key1) ||
+                MEMTRACK_UNLIKELY(child->key2 != key2))
+                return NULL;
+            if (!*at)
+                *at = (uint32_t)((char *)child - memo->arena);
+            else if (entry->spread % MEMTRACK_MEMO_SPREADS != MEMTRACK_MEMO_SPREADS - 1)
+                return NULL; /* to spread them anew */
+        }
+        entry = child;
     }
     const char *arena = memo->arena;
     for (const uint32_t *at = entry->group, *end = at + entry->groups; MEMTRACK_LIKELY(at != end); at++)
@@ -191,20 +206,14 @@ MEMTRACK_INLINE struct memtrack_memo_cell *memtrack_memo_cell(struct memtrack_me
     return &memo->cells[hash / (UINT32_MAX / MEMTRACK_MEMO_CELLS + 1)];
 }
 
-/* As memtrack_memo_way, where the entry has another class in that way; puts it there. */
-MEMTRACK_INLINE bool memtrack_memo_way_again(struct memtrack_memo *memo, struct memtrack_memo_entry *entry,
+/* As memtrack_memo_way, where the entry has another class in that way. */
+MEMTRACK_INLINE bool memtrack_memo_way_again(struct memtrack_memo *memo, const struct memtrack_memo_entry *entry,
                                              uint32_t size_class, struct memtrack_counters **counters, uint32_t *cell)
 {
     const struct memtrack_memo_cell *known = memtrack_memo_cell(memo, entry->stack, size_class);
-    if (known->stack != entry->stack || (uint8_t)known->way != size_class)
-        return false;
-    uint32_t at = size_class % MEMTRACK_MEMO_WAYS;
-    entry->way[at] = MEMTRACK_MEMO_NO_CLASS;
-    MEMTRACK_SIGNAL_FENCE();
-    entry->counters[at] = known->counters;
-    MEMTRACK_SIGNAL_FENCE();
-    entry->way[at] = known->way;
-    return memtrack_memo_way(memo, entry, size_class, counters, cell);
+    *cell = known->way >> 8;
+    *counters = (struct memtrack_counters *)((uint64_t *)(void *)memo->region + known->counters);
+    return MEMTRACK_LIKELY(known->stack == entry->stack) && MEMTRACK_LIKELY((uint8_t)known->way == size_class);
 }
 
 MEMTRACK_INLINE void memtrack_memo_remember(struct memtrack_memo *memo, struct memtrack_memo_entry *entry,
