@@ -10,6 +10,7 @@
 #include "next.h"
 #include "python.h"
 #include "sampling.h"
+#include "samplingway.h"
 #include "shortway.h"
 
 /* A forked child has no region until its repair is through; a signal handler may get here meanwhile. */
@@ -171,20 +172,20 @@ static MEMTRACK_LONG void *allocated(void *block, uint64_t size, const uintptr_t
     return block;
 }
 
-/* A thread that is not ready. With sampling none ever is, so that this is where an ordinary allocation ends up: one of which
- * no stack is taken. */
+/* A thread that is not ready, or a call that has no short way. */
 __attribute__((noinline)) void *memtrack_allocated_other(void *block, uint64_t size, const uintptr_t *frame)
 {
-    struct memtrack_thread *thread = memtrack_self;
-    uint32_t size_class = memtrack_class_of(size);
-    if (!memtrack_rt.sample_bytes || thread->ready != memtrack_epoch_for_threads() || size_class >= MEMTRACK_CLASSES)
-        return allocated(block, size, frame, false);
-    struct memtrack_counters *chunk = thread->chunks[size_class / MEMTRACK_COUNTERS_PER_CHUNK];
-    if (MEMTRACK_UNLIKELY(!chunk))
-        return allocated(block, size, frame, false);
-    thread->last_block = (uintptr_t)block;
-    if (MEMTRACK_LIKELY(!memtrack_sample_step(thread, &chunk[size_class % MEMTRACK_COUNTERS_PER_CHUNK], size)))
-        return block;
+    return MEMTRACK_UNLIKELY(memtrack_rt.is_sampling) ? memtrack_allocated_sampling(block, size, frame)
+                                                      : allocated(block, size, frame, false);
+}
+
+__attribute__((noinline)) void *memtrack_allocated_unstepped(void *block, uint64_t size, const uintptr_t *frame)
+{
+    return allocated(block, size, frame, false);
+}
+
+MEMTRACK_LONG void *memtrack_allocated_sample(void *block, uint64_t size, const uintptr_t *frame)
+{
     return allocated(block, size, frame, true);
 }
 

@@ -11,13 +11,14 @@
 #include "next.h"
 #include "record.h"
 #include "sampling.h"
+#include "samplingway.h"
 #include "shortway.h"
 
 #include <errno.h>
 
 #define MEMTRACK_EXPORT __attribute__((visibility("default"), used))
 
-MEMTRACK_EXPORT void *malloc(size_t size)
+static void *exact_malloc(size_t size)
 {
     void *block = memtrack_next.malloc(size);
     if (MEMTRACK_UNLIKELY(!block))
@@ -25,10 +26,68 @@ MEMTRACK_EXPORT void *malloc(size_t size)
     return memtrack_allocated_short(block, size, MEMTRACK_FRAME());
 }
 
-MEMTRACK_EXPORT void free(void *block)
+static void *exact_calloc(size_t count, size_t size)
+{
+    void *block = memtrack_next.calloc(count, size);
+    if (MEMTRACK_UNLIKELY(!block))
+        return NULL;
+    return memtrack_allocated_short(block, (uint64_t)count * size, MEMTRACK_FRAME());
+}
+
+static void exact_free(void *block)
 {
     if (MEMTRACK_LIKELY(memtrack_freeing_short(block, MEMTRACK_FRAME())))
         memtrack_next.free(block);
+}
+
+static void *sampling_malloc(size_t size)
+{
+    void *block = memtrack_next.malloc(size);
+    return MEMTRACK_LIKELY(block) ? memtrack_allocated_sampling(block, size, MEMTRACK_FRAME()) : NULL;
+}
+
+static void *sampling_calloc(size_t count, size_t size)
+{
+    void *block = memtrack_next.calloc(count, size);
+    return MEMTRACK_LIKELY(block) ? memtrack_allocated_sampling(block, (uint64_t)count * size, MEMTRACK_FRAME()) : NULL;
+}
+
+void memtrack_sampling_free(void *block)
+{
+    if (MEMTRACK_LIKELY(!MEMTRACK_LOAD(memtrack_filter_place((uintptr_t)block))) && MEMTRACK_LIKELY(!memtrack_is_early(block)))
+        memtrack_next.free(block);
+    else
+        memtrack_free_other(block, MEMTRACK_FRAME());
+}
+
+/* Where the three that matter jump to: one instruction, and no register is saved yet that sampling does not need. */
+static struct {
+    void *(*malloc)(size_t);
+    void *(*calloc)(size_t, size_t);
+    void (*free)(void *);
+} way = {exact_malloc, exact_calloc, exact_free};
+
+void memtrack_sample_ways(void)
+{
+    way.malloc = sampling_malloc;
+    way.calloc = sampling_calloc;
+    way.free = memtrack_sampling_free;
+    memtrack_sample_new();
+}
+
+MEMTRACK_EXPORT void *malloc(size_t size)
+{
+    return way.malloc(size);
+}
+
+MEMTRACK_EXPORT void *calloc(size_t count, size_t size)
+{
+    return way.calloc(count, size);
+}
+
+MEMTRACK_EXPORT void free(void *block)
+{
+    way.free(block);
 }
 
 /* The rest shares these, out of line. */
@@ -37,14 +96,6 @@ static __attribute__((noinline)) void *record(void *block, uint64_t size, const 
     if (block && !memtrack_is_early(block))
         memtrack_allocated_other(block, size, frame);
     return block;
-}
-
-MEMTRACK_EXPORT void *calloc(size_t count, size_t size)
-{
-    void *block = memtrack_next.calloc(count, size);
-    if (MEMTRACK_UNLIKELY(!block))
-        return NULL;
-    return memtrack_allocated_short(block, (uint64_t)count * size, MEMTRACK_FRAME());
 }
 
 static struct memtrack_block take_for_realloc(void *block, const uintptr_t *frame)

@@ -18,6 +18,7 @@
 #include "hooks.h"
 #include "next.h"
 #include "record.h"
+#include "samplingway.h"
 #include "shortway.h"
 
 #include <dlfcn.h>
@@ -70,7 +71,7 @@ static struct {
 #undef MEMTRACK_FIELD
 } counted;
 /* The first case above: all of them are the standard library's, and ours is the malloc that they would call. */
-static bool plain;
+static enum { NOT_PLAIN, EXACT, SAMPLING } plain;
 
 static bool same_object(const void *function, const void *other)
 {
@@ -109,7 +110,13 @@ void memtrack_resolve_new(const void *foreign_malloc)
     MEMTRACK_NEW_FUNCTIONS(MEMTRACK_FIND)
     MEMTRACK_DELETE_FUNCTIONS(MEMTRACK_FIND)
 #undef MEMTRACK_FIND
-    plain = all && memtrack_is_first();
+    plain = all && memtrack_is_first() ? EXACT : NOT_PLAIN;
+}
+
+void memtrack_sample_new(void)
+{
+    if (plain)
+        plain = SAMPLING;
 }
 
 static void *next_malloc(size_t size)
@@ -163,15 +170,11 @@ static MEMTRACK_COLD void *own_definition(const char *name, const void *caller)
     return memtrack_symbol(map->l_ld, map->l_addr, 0, name); /* pointers in it: relocated by the loader */
 }
 
+/* The functions that these end in are jumped to: what stands above their frame is the caller's return address. */
 #define MEMTRACK_DEFINE_NEW(name, parameters, arguments, allocation) \
     void *name parameters; \
-    MEMTRACK_EXPORT void *name parameters \
+    static __attribute__((noinline)) void *name##_other parameters \
     { \
-        if (MEMTRACK_LIKELY(plain)) { \
-            void *got = allocation; \
-            if (MEMTRACK_LIKELY(got != NULL)) \
-                return memtrack_allocated_short(got, size ? size : 1, MEMTRACK_FRAME()); \
-        } \
         if (MEMTRACK_LIKELY(next.name && !counted.name)) \
             return next.name arguments; \
         if (!next.name) { \
@@ -187,6 +190,21 @@ static MEMTRACK_COLD void *own_definition(const char *name, const void *caller)
             return function ? function arguments : NULL; \
         } \
         return recorded(block, size, MEMTRACK_FRAME()); \
+    } \
+    static __attribute__((noinline)) void *name##_sampling parameters \
+    { \
+        void *got = allocation; \
+        return MEMTRACK_LIKELY(got) ? memtrack_allocated_sampling(got, size ? size : 1, MEMTRACK_FRAME()) \
+                                    : name##_other arguments; \
+    } \
+    MEMTRACK_EXPORT void *name parameters \
+    { \
+        if (MEMTRACK_LIKELY(plain == EXACT)) { \
+            void *got = allocation; \
+            if (MEMTRACK_LIKELY(got != NULL)) \
+                return memtrack_allocated_short(got, size ? size : 1, MEMTRACK_FRAME()); \
+        } \
+        return plain ? name##_sampling arguments : name##_other arguments; \
     }
 MEMTRACK_NEW_FUNCTIONS(MEMTRACK_DEFINE_NEW)
 
@@ -194,9 +212,13 @@ MEMTRACK_NEW_FUNCTIONS(MEMTRACK_DEFINE_NEW)
     void name parameters; \
     MEMTRACK_EXPORT void name parameters \
     { \
-        if (MEMTRACK_LIKELY(plain)) { \
+        if (MEMTRACK_LIKELY(plain == EXACT)) { \
             if (MEMTRACK_LIKELY(memtrack_freeing_short(block, MEMTRACK_FRAME()))) \
                 memtrack_next.free(block); \
+            return; \
+        } \
+        if (plain) { \
+            memtrack_sampling_free(block); \
             return; \
         } \
         if (MEMTRACK_UNLIKELY(!next.name)) { \

@@ -7,6 +7,7 @@
 
 #include "counters.h"
 #include "next.h"
+#include "record.h"
 #include "python.h"
 
 #include <sys/mman.h>
@@ -77,6 +78,10 @@ void memtrack_boot(void)
     memtrack_rt.pid = memtrack_rt.region->pid;
     memtrack_rt.region->livemap_root = (uint64_t)(uintptr_t)memtrack_livemap_root;
     memtrack_rt.never_ready = memtrack_rt.special || memtrack_rt.pid_check || memtrack_rt.sample_bytes ? MEMTRACK_EPOCH_NEVER : 0;
+    if (memtrack_rt.sample_bytes && !memtrack_rt.pid_check) {
+        memtrack_rt.is_sampling = 1;
+        memtrack_sample_ways();
+    }
     memtrack_rt.page = page;
     MEMTRACK_STORE_RELEASE(&memtrack_rt.stopped, 0u);
 }

@@ -82,6 +82,7 @@ struct memtrack_runtime {
     uint32_t special;                /* stacks are not taken by memo and rules alone: depth 1, libunwind, verification */
     uint32_t never_ready;            /* MEMTRACK_EPOCH_NEVER where each call must go the long way: special,
                                         pid_check, sampling */
+    uint32_t is_sampling;            /* and a call whose block is not sampled may do without looking at the pid */
     uint32_t verify_stacks;
     uint32_t follow_children;
     uint32_t follow_exec;            /* enum memtrack_follow_exec */

@@ -49,14 +49,15 @@ MEMTRACK_INLINE bool memtrack_is_ready(const struct memtrack_thread *thread)
 MEMTRACK_INLINE void *memtrack_allocated_busy(struct memtrack_thread *thread, void *block, uint64_t size,
                                               const uintptr_t *frame)
 {
-    uint32_t cell, size_class = memtrack_class_of(size);
+    uint32_t cell, size_class;
     uint32_t *slot = memtrack_plain_slot((uintptr_t)block, size);
     __builtin_prefetch(slot, 1);
     struct memtrack_memo_entry *entry =
         memtrack_memo_find_first(thread->memo, frame[1], (uintptr_t)&frame[1], (const uint64_t *)thread->stack_top);
     struct memtrack_counters *counters;
     if (MEMTRACK_UNLIKELY(!slot) || MEMTRACK_UNLIKELY(!entry) ||
-        (MEMTRACK_UNLIKELY(!memtrack_memo_way(thread->memo, entry, size_class, &counters, &cell)) &&
+        (size_class = memtrack_class_of(size),
+         MEMTRACK_UNLIKELY(!memtrack_memo_way(thread->memo, entry, size_class, &counters, &cell)) &&
          MEMTRACK_UNLIKELY(!memtrack_memo_way_again(thread->memo, entry, size_class, &counters, &cell)))) {
         block = memtrack_allocated_entered(block, size, frame, entry, thread);
         MEMTRACK_STAY();
