@@ -37,11 +37,17 @@ public struct LoadedProfile: Sendable {
         self.producer = producer
     }
 
-    /// The same with the object types alone that a filter admits; its totals stay.
-    public func onlyTypes(_ filter: TypeFilter?) -> LoadedProfile {
-        guard let filter else { return self }
+    /// The same, showing only the object types that a filter admits.
+    public func showingTypes(_ filter: TypeFilter?) -> LoadedProfile {
         var result = self
-        result.summary.types?.rows.removeAll { !filter.admits($0) }
+        result.summary.types = summary.types?.showing(filter)
+        return result
+    }
+
+    /// The same with those object types alone.
+    public func selectingTypes(_ filter: TypeFilter?) -> LoadedProfile {
+        var result = self
+        result.summary.types = summary.types?.selecting(filter)
         return result
     }
 

@@ -77,8 +77,33 @@ public struct TypeTable: Sendable {
 
     public init() {}
 
-    public var objects: Int { rows.reduce(0) { $0 + ($1.runtime == nil ? 0 : $1.count) } }
-    public var trackedObjects: Int { rows.reduce(0) { $0 + $1.trackedCount } }
+    /// Of rows that a filter has taken out: the totals stay those of all.
+    private var hidden = (objects: 0, tracked: 0)
+
+    public var objects: Int { rows.reduce(hidden.objects) { $0 + ($1.runtime == nil ? 0 : $1.count) } }
+    public var trackedObjects: Int { rows.reduce(hidden.tracked) { $0 + $1.trackedCount } }
+
+    /// The rows that a filter admits, to be shown; the totals are still those of all.
+    public func showing(_ filter: TypeFilter?) -> TypeTable {
+        guard let filter else { return self }
+        var result = self
+        result.rows = rows.filter(filter.admits)
+        result.hidden = (
+            hidden.objects + objects - result.objects, hidden.tracked + trackedObjects - result.trackedObjects
+        )
+        return result
+    }
+
+    /// The rows that a filter admits and nothing else, to be kept: the totals are those of the rows.
+    public func selecting(_ filter: TypeFilter?) -> TypeTable {
+        guard let filter else { return self }
+        var result = self
+        result.rows = rows.filter(filter.admits)
+        result.hidden = (0, 0)
+        result.blocks = result.rows.reduce(0) { $0 + $1.count + $1.ownedBlocks }
+        result.bytes = result.rows.reduce(0) { $0 &+ $1.totalBytes }
+        return result
+    }
 
     /// Fills in what has changed since an earlier table. Types that have vanished get a row.
     public func compared(with earlier: TypeTable?) -> TypeTable {

@@ -9,8 +9,12 @@ internal import MemtrackRegion
 /// is (JSON escapes what must be): whoever prints it has to make it safe.
 public enum ReportJSON {
     /// The final report. `sites` are sorted by live bytes; `stacks` refer to `frames` by place.
-    public static func report(_ session: SessionSummary) throws(ReportError) -> [UInt8] {
-        try encode(JSONReport(session))
+    ///
+    /// - Parameter filter: only the sites that it admits; the totals are those of all.
+    public static func report(
+        _ session: SessionSummary, filter: SiteFilter? = nil
+    ) throws(ReportError) -> [UInt8] {
+        try encode(JSONReport(session, filter))
     }
 
     /// One line of the history: a checkpoint with its table, without line feed inside, with one at the end.
@@ -97,7 +101,7 @@ private struct JSONReport: Encodable {
     @OrNull var objects: JSONTypes?
     var types: [JSONType]
 
-    init(_ session: SessionSummary) {
+    init(_ session: SessionSummary, _ filter: SiteFilter?) {
         program = session.program
         pid = session.pid
         commandLine = session.commandLine
@@ -122,7 +126,9 @@ private struct JSONReport: Encodable {
         frames = profile?.table.frames.map(JSONFrame.init) ?? []
         sites =
             profile.map { profile in
-                profile.sites.map { JSONSite($0, table: profile.table, sampling: profile.sampling) }
+                (filter?.apply(to: profile.sites) ?? profile.sites).map {
+                    JSONSite($0, table: profile.table, sampling: profile.sampling)
+                }
             } ?? []
         sampling = profile?.sampling.map(JSONSampling.init)
         sizeClasses = profile?.sizeClasses.map(JSONSizeClass.init) ?? []

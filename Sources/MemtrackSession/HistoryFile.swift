@@ -41,7 +41,9 @@ public final class HistoryFile {
     ) throws(SessionError) {
         guard try open(session) else { return }
         try write(HistoryText.checkpoint(checkpoint, types: types), to: text)
-        guard let line = try? ReportJSON.line(checkpoint) else { return }
+        var shown = checkpoint
+        shown.types = checkpoint.types?.showing(types.filter)
+        guard let line = try? ReportJSON.line(shown) else { return }
         try write(String(decoding: line, as: UTF8.self), to: lines)
     }
 

@@ -97,7 +97,9 @@ extension Monitor {
     func writeJSON() {
         guard let json else { return }
         do {
-            try json.write(try ReportJSON.report(summary))
+            var shown = summary
+            shown.types = summary.types?.showing(options.types?.filter)
+            try json.write(try ReportJSON.report(shown))
             summary.jsonPath = options.jsonPath
         } catch {
             complain("warning: \(error)")

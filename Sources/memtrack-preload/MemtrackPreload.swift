@@ -44,7 +44,10 @@ struct MemtrackPreload: ParsableCommand {
                 + "Python function and line."))
     var objects = false
 
-    @Option(help: .init("Show only object types whose name matches; implies --objects.", valueName: "regex"))
+    @Option(
+        help: .init(
+            "Show only object types whose name matches, in JSON too; the saved profile has all. Implies --objects.",
+            valueName: "regex"))
     var type: String?
 
     @Flag(help: "With --objects: the interpreter's C frames where Python allocates, not Python's functions.")

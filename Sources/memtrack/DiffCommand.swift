@@ -168,8 +168,8 @@ struct DiffCommand: ParsableCommand {
         case .html:
             var export = ExportOptions()
             export.sampleType = options.figure ?? .preferred
-            export.base = old[0].onlyTypes(options.typeFilter)
-            bytes = try HTMLExporter().export(new[0].onlyTypes(options.typeFilter), options: export)
+            export.base = old[0].showingTypes(options.typeFilter)
+            bytes = try HTMLExporter().export(new[0].showingTypes(options.typeFilter), options: export)
         case .text:
             // A file is no terminal: neither its width nor its colours.
             let layout = output == nil ? screen.layout : .file

@@ -16,12 +16,19 @@ struct ExportCommand: ParsableCommand {
               memtrack export bot.pb.gz --format folded --sample-type peak_space | flamegraph.pl > bot.svg
               memtrack export --pid 4711 --format json | jq .totals
               memtrack export --pid 4711 --objects --format csv-types
+              memtrack export bot.pb.gz --format jsonl-types --type 'Cache|dict' --label version=1.4
             """)
 
     @OptionGroup var source: SourceOptions
 
     @Flag(help: "Of a process that runs, look at its objects by type, too.")
     var objects = false
+
+    @Option(
+        help: .init(
+            "Only object types whose name matches: for \(Self.typeFormats.map(\.rawValue).joined(separator: ", ")).",
+            valueName: "regex"))
+    var type: String?
 
     @Option(name: .shortAndLong, help: .init("One of: \(Self.known).", valueName: "format"))
     var format: String
@@ -56,6 +63,9 @@ struct ExportCommand: ParsableCommand {
         }
     }
 
+    /// Those that have object types.
+    private static let typeFormats: [ExportFormat] = [.csvTypes, .jsonlTypes, .json, .html]
+
     private static var known: String { ExportFormat.allCases.map(\.rawValue).joined(separator: ", ") }
 
     private static var types: String { SampleType.allCases.map(\.rawValue).joined(separator: ", ") }
@@ -75,17 +85,23 @@ struct ExportCommand: ParsableCommand {
             throw ValidationError("'\(self.format)' is no format; give one of: \(Self.known)")
         }
         var options = ExportOptions()
-        guard let type = SampleType(rawValue: sampleType) else {
+        guard let figure = SampleType(rawValue: sampleType) else {
             throw ValidationError("'\(sampleType)' is no sample type; give one of: \(Self.types)")
         }
-        options.sampleType = type
+        options.sampleType = figure
+        let filter = try type.map { try TypeFilter($0) }
+        guard filter == nil || Self.typeFormats.contains(format) else {
+            let known = Self.typeFormats.map(\.rawValue).joined(separator: ", ")
+            throw ValidationError(
+                "--type: '\(format.rawValue)' has no object types; give one of: \(known)")
+        }
         if let output, let file = source.file, output == ProfileFile.companionPath(of: file) {
             throw ValidationError("\(output) is a part of the profile \(file); give another --output")
         }
         options.labels = try label.map(Self.label)
         let screen = Screen.standardOutput(environment: Variables.current)
         let profile = try source.load(showsProgress: screen.isTerminal, withTypes: objects)
-        let bytes = try Self.exporter(format).export(profile, options: options)
+        let bytes = try Self.exporter(format).export(profile.showingTypes(filter), options: options)
         if let output {
             try OutputFile.replace(output, with: bytes)
         } else {

@@ -36,10 +36,10 @@ struct ObjectsCommand: ParsableCommand {
         help: .init("Rows of the table.", valueName: "n"))
     var objectLimit: Int = 20
 
-    @Flag(help: "Print JSON: all types with all their sites.")
+    @Flag(help: "Print JSON: all types, or those that match, with all their sites.")
     var json = false
 
-    @Flag(help: "Print CSV: all types.")
+    @Flag(help: "Print CSV: all types, or those that match.")
     var csv = false
 
     func validate() throws {
@@ -71,9 +71,9 @@ struct ObjectsCommand: ParsableCommand {
         options.sites = filter == nil ? 2 : 5
         options.showsChange = table.changeSince != nil
         if json {
-            try screen.write(try ReportJSON.types(table))
+            try screen.write(try ReportJSON.types(table.showing(filter)))
         } else if csv {
-            try screen.write(TypesCSVExporter.text(table.sorted(by: options.order)))
+            try screen.write(TypesCSVExporter.text(table.showing(filter).sorted(by: options.order)))
         } else {
             try screen.write(
                 TypeTableText(types: table, options: options).render(

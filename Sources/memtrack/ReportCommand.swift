@@ -137,8 +137,10 @@ struct ReportCommand: ParsableCommand {
         let selection = try selection()
         let screen = Screen.standardOutput(environment: Variables.current)
         var loaded = try source.load(showsProgress: screen.isTerminal && !json && !csv, withTypes: objects)
+        let typeFilter = try type.map { try TypeFilter($0) }
         if let output {
             loaded.summary.profile = selection.apply(to: loaded.profile)
+            loaded = loaded.selectingTypes(typeFilter)
             return try SavedProfile.write(loaded, to: output)
         }
         // An option that only views have asks for one.
@@ -147,7 +149,7 @@ struct ReportCommand: ParsableCommand {
             || minShare != nil
         let name = view ?? (asksForView ? ReportView.sites.rawValue : nil)
         guard let view = name.flatMap(ReportView.init(rawValue:)) else {
-            return try printAll(loaded, screen)
+            return try printAll(loaded, typeFilter, screen)
         }
         let isTree = view == .tree || view == .callers
         var options = ViewOptions()
@@ -165,12 +167,15 @@ struct ReportCommand: ParsableCommand {
         }
     }
 
-    private func printAll(_ loaded: LoadedProfile, _ screen: Screen) throws {
-        if json { return try screen.write(try ReportJSON.report(loaded.summary)) }
-        var options = FinalReport.Options(
-            limit: min(objectLimit ?? 10, 100_000), filter: try filter.map { try SiteFilter($0) })
+    private func printAll(_ loaded: LoadedProfile, _ typeFilter: TypeFilter?, _ screen: Screen) throws {
+        let siteFilter = try filter.map { try SiteFilter($0) }
+        if json {
+            return try screen.write(
+                try ReportJSON.report(loaded.showingTypes(typeFilter).summary, filter: siteFilter))
+        }
+        var options = FinalReport.Options(limit: min(objectLimit ?? 10, 100_000), filter: siteFilter)
         options.types.limit = options.limit
-        options.types.filter = try type.map { try TypeFilter($0) }
+        options.types.filter = typeFilter
         if type != nil { options.types.sites = 5 }
         options.jsonHint = "--json prints every site with all its stacks; --view tree shows who calls whom."
         try screen.write(FinalReport.render(loaded.summary, layout: screen.layout, options: options))

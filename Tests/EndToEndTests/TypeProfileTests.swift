@@ -58,6 +58,70 @@ import Testing
         #expect(both.contains("Python,Entry,\(count + 500),"), "\(both)")
     }
 
+    /// Whatever shows types shows those asked for, with the totals of all; a profile saved with --type has no others.
+    @Test func theFilterHoldsEverywhere() throws {
+        let (programs, old, new) = try Self.profiles()
+        let filter = ["--type", "^(Entry|type)$"]
+        func json(_ arguments: [String]) throws -> [String: Any] {
+            let data = Data(try programs.memtrack(arguments).utf8)
+            return try #require(try JSONSerialization.jsonObject(with: data) as? [String: Any])
+        }
+        func names(_ document: [String: Any]) -> Set<String> {
+            Set((document["types"] as? [[String: Any]] ?? []).compactMap { $0["name"] as? String })
+        }
+        func count(_ document: [String: Any]) -> Int? {
+            (document["objects"] as? [String: Any])?["count"] as? Int
+        }
+        let all = try json(["report", new, "--json"])
+        #expect(names(all).count > 20)
+        for arguments in [
+            ["report", new, "--json"], ["objects", new, "--json"], ["export", new, "--format", "json"],
+        ] {
+            let some = try json(arguments + filter)
+            #expect(names(some) == ["Entry", "type"], "\(arguments)")
+            #expect(count(some) == count(all), "\(arguments)")
+        }
+        for arguments in [
+            ["objects", new, "--csv"], ["export", new, "--format", "csv-types"],
+            ["export", new, "--format", "jsonl-types"],
+        ] {
+            let lines = try programs.memtrack(arguments + filter).split(separator: "\n")
+            #expect(lines.filter { !$0.hasPrefix("runtime,") }.count == 2, "\(arguments)")
+        }
+        for arguments in [["export", new], ["diff", old, new]] {
+            let page = try programs.memtrack(arguments + ["--format", "html"] + filter)
+            #expect(page.contains("Entry  Python") && !page.contains("dict  Python"), "\(arguments)")
+        }
+        let objects = try #require(
+            try json(["diff", old, new, "--json"] + filter)["objects"] as? [String: Any])
+        #expect(names(objects) == ["Entry", "type"])
+
+        let saved = programs.directory.file("some.pb.gz")
+        _ = try programs.memtrack(["report", new, "--output", saved] + filter)
+        let some = try json(["report", saved, "--json"])
+        #expect(names(some) == ["Entry", "type"])
+        let rows = try #require(some["types"] as? [[String: Any]])
+        #expect(count(some) == rows.reduce(0) { $0 + ($1["count"] as? Int ?? 0) })
+
+        let wrong = try Command.run([try Build.reader(), "export", new, "--format", "folded"] + filter)
+        #expect(wrong.end == .exited(64) && wrong.errorText.contains("'folded' has no object types"))
+    }
+
+    /// What the launcher writes for scripts follows --type as its screen does; the profile has all types.
+    @Test func theLaunchersFilter() throws {
+        let programs = try ProfiledProgram()
+        let (script, path) = (programs.directory.file("bot.py"), programs.directory.file("out.json"))
+        try Self.bot.write(toFile: script, atomically: true, encoding: .utf8)
+        let python = try #require(Command.python)
+        let profile = try programs.profile(
+            [python, script, "10"], as: "some", ["--type", "^Entry$", "-i", "1", "--json", path])
+        let data = try Data(contentsOf: URL(fileURLWithPath: path))
+        let document = try #require(try JSONSerialization.jsonObject(with: data) as? [String: Any])
+        let types = try #require(document["types"] as? [[String: Any]])
+        #expect(types.compactMap { $0["name"] as? String } == ["Entry"])
+        #expect(try programs.memtrack(["objects", profile, "--csv"]).contains("Python,dict,"))
+    }
+
     @Test func withoutTypes() throws {
         let programs = try ProfiledProgram()
         let bare = try programs.profile(["/bin/true"], as: "bare")
@@ -69,7 +133,8 @@ import Testing
         #expect(!(try programs.memtrack(["diff", bare, bare])).contains("Object types"))
         for arguments in [
             ["report", bare, "--objects"], ["export", bare, "--objects", "--format", "csv"],
-            ["report", bare, "--type", "x", "--view", "sites"], ["objects", bare, "--sort", "peak"],
+            ["report", bare, "--type", "x", "--view", "sites"],
+            ["export", bare, "--type", "(", "--format", "html"], ["objects", bare, "--sort", "peak"],
             ["objects", "--pid", "1", "--sort", "growth"], ["diff", bare, bare, "--type", "("],
         ] {
             let run = try Command.run([try Build.reader()] + arguments)
