@@ -23,7 +23,7 @@ static void *exact_malloc(size_t size)
     void *block = memtrack_next.malloc(size);
     if (MEMTRACK_UNLIKELY(!block))
         return NULL;
-    return memtrack_allocated_short(block, size, MEMTRACK_FRAME());
+    return memtrack_allocated_short(block, size);
 }
 
 static void *exact_calloc(size_t count, size_t size)
@@ -31,12 +31,12 @@ static void *exact_calloc(size_t count, size_t size)
     void *block = memtrack_next.calloc(count, size);
     if (MEMTRACK_UNLIKELY(!block))
         return NULL;
-    return memtrack_allocated_short(block, (uint64_t)count * size, MEMTRACK_FRAME());
+    return memtrack_allocated_short(block, (uint64_t)count * size);
 }
 
 static void exact_free(void *block)
 {
-    if (MEMTRACK_LIKELY(memtrack_freeing_short(block, MEMTRACK_FRAME())))
+    if (MEMTRACK_LIKELY(memtrack_freeing_short(block)))
         memtrack_next.free(block);
 }
 
@@ -176,7 +176,7 @@ MEMTRACK_EXPORT void *realloc(void *block, size_t size)
     void *fresh = memtrack_next.realloc(block, size);
     if (MEMTRACK_UNLIKELY(!fresh))
         return memtrack_reallocated(block, found, fresh, size, frame);
-    return memtrack_reallocated_short(block, found, fresh, size, frame);
+    return memtrack_reallocated_short(block, found, fresh, size);
 }
 
 /* Are we the first malloc in the program's scope? Not so where the program brings its own, or another library was

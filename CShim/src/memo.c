@@ -28,7 +28,7 @@ static struct memtrack_memo_entry *entry_at(const struct memtrack_memo *memo, ui
 
 static uint32_t entry_size(uint32_t groups)
 {
-    uint32_t bytes = (uint32_t)(sizeof(struct memtrack_memo_entry) + groups * sizeof(uint32_t));
+    uint32_t bytes = (uint32_t)(sizeof(struct memtrack_memo_entry) + (groups + 1) * sizeof(int32_t));
     return (bytes + MEMTRACK_MEMO_LINE - 1) & ~(MEMTRACK_MEMO_LINE - 1);
 }
 
@@ -134,44 +134,46 @@ static bool make_room(struct memtrack_memo *memo, uint32_t bytes)
 
 /* A new entry with these groups, in no bucket yet. There is room. */
 static struct memtrack_memo_entry *make(struct memtrack_memo *memo, uint64_t key1, uint64_t key2, uint32_t stack,
-                                        const uint32_t *group, uint32_t groups)
+                                        const struct memtrack_memo_group *const *group, uint32_t groups)
 {
     struct memtrack_memo_entry *made = entry_at(memo, memo->used);
     memo->used += entry_size(groups);
     *made = (struct memtrack_memo_entry){.key1 = key1, .key2 = key2, .stack = stack, .groups = (uint8_t)groups};
     for (uint32_t i = 0; i < MEMTRACK_MEMO_WAYS; i++)
         made->way[i] = MEMTRACK_MEMO_NO_CLASS;
-    __builtin_memcpy(made->group, group, groups * sizeof(*group));
+    for (uint32_t i = 0; i < groups; i++)
+        made->group[i] = (int32_t)((const char *)group[i] - (const char *)made);
+    made->group[groups] = 0;
     return made;
 }
 
 /* The first place at which the present stack has another word than the entry; 0 if there is none. Until group *same it is
  * that of `known`, so the groups that the entry shares with it need not be compared again. */
-static int32_t difference(const struct memtrack_memo *memo, const struct memtrack_memo_entry *entry, const uint64_t *top,
+static int32_t difference(const struct memtrack_memo_entry *entry, const uint64_t *top,
                           const struct memtrack_memo_entry **known, uint32_t *same)
 {
     uint32_t at = 0, i = 0;
-    while (at < *same && at < entry->groups && entry->group[at] == (*known)->group[at])
+    while (at < *same && at < entry->groups &&
+           memtrack_memo_group(entry, entry->group[at]) == memtrack_memo_group(*known, (*known)->group[at]))
         at++;
     *known = entry;
-    while (at < entry->groups && memtrack_memo_group_holds(memtrack_memo_group(memo, entry, at), top))
+    while (at < entry->groups && memtrack_memo_group_holds(memtrack_memo_group(entry, entry->group[at]), top))
         at++;
     *same = at;
     if (at == entry->groups)
         return 0;
-    const struct memtrack_memo_group *group = memtrack_memo_group(memo, entry, at);
+    const struct memtrack_memo_group *group = memtrack_memo_group(entry, entry->group[at]);
     while (top[group->place[i]] == group->word[i])
         i++;
     return group->place[i];
 }
 
 /* Where in the entry's list a place stands, and its word there; past the end where it is not listed. */
-static uint32_t position(const struct memtrack_memo *memo, const struct memtrack_memo_entry *entry, int32_t place,
-                         uint64_t *word)
+static uint32_t position(const struct memtrack_memo_entry *entry, int32_t place, uint64_t *word)
 {
     uint32_t end = entry->groups * MEMTRACK_MEMO_GROUP;
     for (uint32_t i = 0; i < end; i++) {
-        const struct memtrack_memo_group *group = memtrack_memo_group(memo, entry, i / MEMTRACK_MEMO_GROUP);
+        const struct memtrack_memo_group *group = memtrack_memo_group(entry, entry->group[i / MEMTRACK_MEMO_GROUP]);
         if (group->place[i % MEMTRACK_MEMO_GROUP] == place) {
             *word = group->word[i % MEMTRACK_MEMO_GROUP];
             return i;
@@ -185,10 +187,12 @@ static void give_sign(struct memtrack_memo *memo, struct memtrack_memo_entry *en
 {
     uint64_t own;
     if (entry->signs + entry->height >= MEMTRACK_MEMO_SIGNS || memo->used + entry_size(entry->groups) > memo->size ||
-        position(memo, entry, place, &own) == UINT32_MAX)
+        position(entry, place, &own) == UINT32_MAX)
         return;
-    struct memtrack_memo_entry *above =
-        make(memo, entry->key1, entry->key2, entry->stack, entry->group, entry->groups);
+    const struct memtrack_memo_group *group[MEMTRACK_MEMO_GROUPS];
+    for (uint32_t i = 0; i < entry->groups; i++)
+        group[i] = memtrack_memo_group(entry, entry->group[i]);
+    struct memtrack_memo_entry *above = make(memo, entry->key1, entry->key2, entry->stack, group, entry->groups);
     __builtin_memset(above->child, 0, sizeof(above->child));
     above->spread = MEMTRACK_MEMO_SPREAD;
     above->sign = place;
@@ -206,7 +210,7 @@ static void give_sign(struct memtrack_memo *memo, struct memtrack_memo_entry *en
 static struct memtrack_memo_entry *take_over(struct memtrack_memo *memo, struct memtrack_memo_entry *above, uint64_t word)
 {
     uint64_t own;
-    if (position(memo, above, above->sign, &own) == UINT32_MAX)
+    if (position(above, above->sign, &own) == UINT32_MAX)
         return NULL;
     uint64_t key2 = memtrack_memo_child(memo, above, above->sign);
     struct memtrack_memo_entry *below = lookup(memo, own, key2);
@@ -227,12 +231,12 @@ static struct memtrack_memo_entry *branch(const struct memtrack_memo *memo, stru
 {
     struct memtrack_memo_entry *from = entry;
     uint64_t word, key2 = entry->key2;
-    uint32_t at = position(memo, entry, place, &word);
-    while (key2 & 1) {
-        struct memtrack_memo_entry *above = entry_at(memo, (uint32_t)(key2 >> 33) * MEMTRACK_MEMO_LINE);
-        if (above->sign != (int32_t)(uint32_t)(key2 >> 1))
+    uint32_t at = position(entry, place, &word);
+    while (memtrack_memo_is_child(key2)) {
+        struct memtrack_memo_entry *above = entry_at(memo, memtrack_memo_parent(key2));
+        if (above->sign != memtrack_memo_place(key2))
             break; /* the way from there was found by comparing */
-        if (at < position(memo, entry, above->sign, &word))
+        if (at < position(entry, above->sign, &word))
             from = above;
         key2 = above->key2;
     }
@@ -271,7 +275,7 @@ static struct memtrack_memo_entry *descend(struct memtrack_memo *memo, const uin
                 keep_child(memo, entry, child);
         }
         if (!child) {
-            int32_t place = difference(memo, entry, top, &known, &same);
+            int32_t place = difference(entry, top, &known, &same);
             if (!place)
                 return entry->sign ? NULL : entry; /* its own child may be lost: it is made again */
             struct memtrack_memo_entry *from = branch(memo, entry, place);
@@ -298,7 +302,7 @@ struct memtrack_memo_entry *memtrack_memo_find(struct memtrack_memo *memo, uint6
 }
 
 /* The group of `words` [from, to). There is room for one. */
-static uint32_t intern_group(struct memtrack_memo *memo, const uint64_t *top, struct memtrack_memo_words words,
+static const struct memtrack_memo_group *intern_group(struct memtrack_memo *memo, const uint64_t *top, struct memtrack_memo_words words,
                              uint32_t from, uint32_t to)
 {
     static const uint64_t factor[MEMTRACK_MEMO_GROUP] = {UINT64_C(0x9e3779b97f4a7c15), UINT64_C(0xd6e8feb86659fd93),
@@ -319,21 +323,22 @@ static uint32_t intern_group(struct memtrack_memo *memo, const uint64_t *top, st
         for (uint32_t i = 0; i < MEMTRACK_MEMO_GROUP; i++)
             differs |= (group.word[i] ^ other->word[i]) | (uint64_t)(group.place[i] ^ other->place[i]);
         if (!differs)
-            return *known;
+            return other;
     }
     uint32_t at = memo->used;
     memo->used += (uint32_t)sizeof(group);
-    __builtin_memcpy(memo->arena + at, &group, sizeof(group));
+    struct memtrack_memo_group *made = (struct memtrack_memo_group *)(void *)(memo->arena + at);
+    *made = group;
     MEMTRACK_SIGNAL_FENCE();
     *known = at;
-    return at;
+    return made;
 }
 
 struct memtrack_memo_entry *memtrack_memo_insert(struct memtrack_memo *memo, uint64_t address, uintptr_t slot,
                                                  const uint64_t *top, uint32_t stack,
                                                  struct memtrack_memo_words words)
 {
-    uint32_t group[MEMTRACK_MEMO_WORDS / MEMTRACK_MEMO_GROUP + 1];
+    const struct memtrack_memo_group *group[MEMTRACK_MEMO_GROUPS];
     uint32_t groups = (words.count + MEMTRACK_MEMO_GROUP - 1) / MEMTRACK_MEMO_GROUP;
     uint32_t bytes = entry_size(groups) + groups * MEMTRACK_MEMO_LINE;
     if (!make_room(memo, bytes))
@@ -352,8 +357,8 @@ struct memtrack_memo_entry *memtrack_memo_insert(struct memtrack_memo *memo, uin
         end = begin;
     }
     struct memtrack_memo_entry *made = make(memo, address, slot, stack, group, groups);
-    if (slot & 1) { /* a child */
-        const struct memtrack_memo_entry *parent = entry_at(memo, (uint32_t)(slot >> 33) * MEMTRACK_MEMO_LINE);
+    if (memtrack_memo_is_child(slot)) {
+        const struct memtrack_memo_entry *parent = entry_at(memo, memtrack_memo_parent(slot));
         made->signs = (uint8_t)(parent->signs + (parent->sign != 0));
     }
     put(memo, made);

@@ -39,6 +39,7 @@
 #define MEMTRACK_MEMO_CELLS 1024u
 #define MEMTRACK_MEMO_GROUP 5u
 #define MEMTRACK_MEMO_WORDS 512u
+#define MEMTRACK_MEMO_GROUPS (MEMTRACK_MEMO_WORDS / MEMTRACK_MEMO_GROUP + 1) /* of an entry, at most */
 #define MEMTRACK_MEMO_LINE 64u
 #define MEMTRACK_MEMO_NO_CLASS 255u
 #define MEMTRACK_MEMO_SPARE 1024u /* bytes */
@@ -75,9 +76,9 @@ struct memtrack_memo_entry {
          * two would have one place, `spread` is changed: a few children soon have a place each. */
         uint32_t child[MEMTRACK_MEMO_CHILDREN];
     };
-    uint32_t group[]; /* offsets in the arena, the innermost first */
+    int32_t group[]; /* where each stands, in bytes from this entry; the innermost first, and 0 behind the last */
 };
-_Static_assert(MEMTRACK_MEMO_WORDS / MEMTRACK_MEMO_GROUP < 255, "groups of an entry");
+_Static_assert(MEMTRACK_MEMO_GROUPS <= 255, "groups of an entry");
 _Static_assert(sizeof(struct memtrack_memo_group) == MEMTRACK_MEMO_LINE, "a group is a cache line");
 
 /* The same as a way of an entry, for stacks with more size classes than these have room for. */
@@ -121,12 +122,29 @@ struct memtrack_memo_entry *memtrack_memo_insert(struct memtrack_memo *memo, uin
 MEMTRACK_INLINE uint64_t memtrack_memo_child(const struct memtrack_memo *memo, const struct memtrack_memo_entry *entry,
                                              int32_t place)
 {
-    return (uint64_t)((const char *)entry - memo->arena) << 27 | (uint64_t)(uint32_t)place << 1 | 1;
+    return (uint64_t)(uint32_t)place << 32 | (uint64_t)((const char *)entry - memo->arena) / (MEMTRACK_MEMO_LINE / 2) | 1;
 }
 
+MEMTRACK_INLINE bool memtrack_memo_is_child(uint64_t key2)
+{
+    return key2 & 1; /* a place on the stack is none of an odd address */
+}
+
+/* What memtrack_memo_child was made of: the entry's offset in the arena, and the place. */
+MEMTRACK_INLINE uint32_t memtrack_memo_parent(uint64_t key2)
+{
+    return (uint32_t)(key2 & ~UINT64_C(1)) * (MEMTRACK_MEMO_LINE / 2);
+}
+
+MEMTRACK_INLINE int32_t memtrack_memo_place(uint64_t key2)
+{
+    return (int32_t)(uint32_t)(key2 >> 32);
+}
+
+/* Of the lower halves: constants that fit an instruction leave a register free. */
 MEMTRACK_INLINE uint32_t memtrack_memo_hash(uint64_t key1, uint64_t key2)
 {
-    return (uint32_t)((key1 ^ (key2 << 32 | key2 >> 32)) * UINT64_C(0x9e3779b97f4a7c15) >> 44);
+    return ((uint32_t)key1 * UINT32_C(0x9e3779b1) ^ (uint32_t)key2 * UINT32_C(0x85ebca77)) >> 17;
 }
 
 MEMTRACK_INLINE uint32_t memtrack_memo_child_hash(const struct memtrack_memo_entry *entry, uint64_t word)
@@ -139,13 +157,12 @@ MEMTRACK_INLINE struct memtrack_memo_entry *memtrack_memo_first(const struct mem
                                                                 uint64_t key2)
 {
     uint32_t at = memo->heads[memtrack_memo_hash(key1, key2) & memo->mask];
-    return at ? (struct memtrack_memo_entry *)(void *)(memo->arena + at) : NULL;
+    return at ? (struct memtrack_memo_entry *)(void *)(MEMTRACK_LOAD(&memo->arena) + at) : NULL;
 }
 
-MEMTRACK_INLINE const struct memtrack_memo_group *memtrack_memo_group(const struct memtrack_memo *memo,
-                                                                      const struct memtrack_memo_entry *entry, uint32_t i)
+MEMTRACK_INLINE const struct memtrack_memo_group *memtrack_memo_group(const struct memtrack_memo_entry *entry, int32_t at)
 {
-    return (const struct memtrack_memo_group *)(const void *)(memo->arena + entry->group[i]);
+    return (const struct memtrack_memo_group *)(const void *)((const char *)entry + at);
 }
 
 MEMTRACK_INLINE bool memtrack_memo_group_holds(const struct memtrack_memo_group *group, const uint64_t *top)
@@ -166,10 +183,12 @@ MEMTRACK_INLINE struct memtrack_memo_entry *memtrack_memo_find_first(struct memt
     if (MEMTRACK_UNLIKELY(!entry) || MEMTRACK_UNLIKELY(entry->key1 != address) || MEMTRACK_UNLIKELY(entry->key2 != slot))
         return NULL;
     while (MEMTRACK_UNLIKELY(entry->sign)) {
-        uint64_t key1 = top[entry->sign], key2 = memtrack_memo_child(memo, entry, entry->sign);
+        uint64_t key1 = top[entry->sign];
         uint32_t *at = &entry->child[memtrack_memo_child_hash(entry, key1)];
-        struct memtrack_memo_entry *child = (struct memtrack_memo_entry *)(void *)(memo->arena + *at);
-        if (MEMTRACK_UNLIKELY(child->key1 != key1) || MEMTRACK_UNLIKELY(child->key2 != key2)) {
+        /* One that stands elsewhere by now is no harm: it does not compare. */
+        struct memtrack_memo_entry *child = (struct memtrack_memo_entry *)(void *)(MEMTRACK_LOAD(&memo->arena) + *at);
+        if (MEMTRACK_UNLIKELY(!*at) || MEMTRACK_UNLIKELY(child->key1 != key1)) {
+            uint64_t key2 = memtrack_memo_child(memo, entry, entry->sign);
             child = memtrack_memo_first(memo, key1, key2);
             if (MEMTRACK_UNLIKELY(!child) || MEMTRACK_UNLIKELY(child->key1 != key1) ||
                 MEMTRACK_UNLIKELY(child->key2 != key2))
@@ -181,10 +200,8 @@ MEMTRACK_INLINE struct memtrack_memo_entry *memtrack_memo_find_first(struct memt
         }
         entry = child;
     }
-    const char *arena = memo->arena;
-    for (const uint32_t *at = entry->group, *end = at + entry->groups; MEMTRACK_LIKELY(at != end); at++)
-        if (MEMTRACK_UNLIKELY(
-                !memtrack_memo_group_holds((const struct memtrack_memo_group *)(const void *)(arena + *at), top)))
+    for (const int32_t *at = entry->group; MEMTRACK_LIKELY(*at); at++)
+        if (MEMTRACK_UNLIKELY(!memtrack_memo_group_holds(memtrack_memo_group(entry, *at), top)))
             return NULL;
     return entry;
 }

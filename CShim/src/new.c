@@ -202,7 +202,7 @@ static MEMTRACK_COLD void *own_definition(const char *name, const void *caller)
         if (MEMTRACK_LIKELY(plain == EXACT)) { \
             void *got = allocation; \
             if (MEMTRACK_LIKELY(got != NULL)) \
-                return memtrack_allocated_short(got, size ? size : 1, MEMTRACK_FRAME()); \
+                return memtrack_allocated_short(got, size ? size : 1); \
         } \
         return plain ? name##_sampling arguments : name##_other arguments; \
     }
@@ -213,7 +213,7 @@ MEMTRACK_NEW_FUNCTIONS(MEMTRACK_DEFINE_NEW)
     MEMTRACK_EXPORT void name parameters \
     { \
         if (MEMTRACK_LIKELY(plain == EXACT)) { \
-            if (MEMTRACK_LIKELY(memtrack_freeing_short(block, MEMTRACK_FRAME()))) \
+            if (MEMTRACK_LIKELY(memtrack_freeing_short(block))) \
                 memtrack_next.free(block); \
             return; \
         } \

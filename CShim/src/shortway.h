@@ -46,24 +46,30 @@ MEMTRACK_INLINE bool memtrack_is_ready(const struct memtrack_thread *thread)
 }
 
 /* Of a hook that is BUSY; leaves it. */
-MEMTRACK_INLINE void *memtrack_allocated_busy(struct memtrack_thread *thread, void *block, uint64_t size,
-                                              const uintptr_t *frame)
+MEMTRACK_INLINE void *memtrack_allocated_busy(struct memtrack_thread *thread, void *block, uint64_t size)
 {
     uint32_t cell, size_class;
+    struct memtrack_memo *memo;
     uint32_t *slot = memtrack_plain_slot((uintptr_t)block, size);
-    __builtin_prefetch(slot, 1);
-    struct memtrack_memo_entry *entry =
-        memtrack_memo_find_first(thread->memo, frame[1], (uintptr_t)&frame[1], (const uint64_t *)thread->stack_top);
-    struct memtrack_counters *counters;
-    if (MEMTRACK_UNLIKELY(!slot) || MEMTRACK_UNLIKELY(!entry) ||
-        (size_class = memtrack_class_of(size),
-         MEMTRACK_UNLIKELY(!memtrack_memo_way(thread->memo, entry, size_class, &counters, &cell)) &&
-         MEMTRACK_UNLIKELY(!memtrack_memo_way_again(thread->memo, entry, size_class, &counters, &cell)))) {
-        block = memtrack_allocated_entered(block, size, frame, entry, thread);
+    if (MEMTRACK_UNLIKELY(!slot)) {
+        block = memtrack_allocated_entered(block, size, MEMTRACK_FRAME(), NULL, thread);
         MEMTRACK_STAY();
         return block;
     }
-    memtrack_counters_peak(counters, MEMTRACK_LOAD(&thread->memo->region->peak_epoch));
+    __builtin_prefetch(slot, 1);
+    const uintptr_t *slot_of_return = MEMTRACK_FRAME() + 1;
+    struct memtrack_memo_entry *entry = memtrack_memo_find_first(
+        thread->memo, *slot_of_return, (uintptr_t)slot_of_return, (const uint64_t *)thread->stack_top);
+    struct memtrack_counters *counters;
+    if (MEMTRACK_UNLIKELY(!entry) ||
+        (memo = MEMTRACK_LOAD(&thread->memo), size_class = memtrack_class_of(size),
+         MEMTRACK_UNLIKELY(!memtrack_memo_way(memo, entry, size_class, &counters, &cell)) &&
+         MEMTRACK_UNLIKELY(!memtrack_memo_way_again(memo, entry, size_class, &counters, &cell)))) {
+        block = memtrack_allocated_entered(block, size, MEMTRACK_FRAME(), entry, thread);
+        MEMTRACK_STAY();
+        return block;
+    }
+    memtrack_counters_peak(counters, MEMTRACK_LOAD(&memo->region->peak_epoch));
     MEMTRACK_BUMP(&counters->allocated_bytes, size);
     MEMTRACK_BUMP(&counters->allocations, 1);
     uint32_t half = memtrack_livemap_half((uintptr_t)block);
@@ -84,17 +90,17 @@ MEMTRACK_INLINE void *memtrack_allocated_busy(struct memtrack_thread *thread, vo
     return block;
 }
 
-MEMTRACK_INLINE void *memtrack_allocated_short(void *block, uint64_t size, const uintptr_t *frame)
+MEMTRACK_INLINE void *memtrack_allocated_short(void *block, uint64_t size)
 {
     struct memtrack_thread *thread = memtrack_self;
     uint64_t mark;
     if (MEMTRACK_UNLIKELY(!memtrack_is_ready(thread))) {
-        block = memtrack_allocated_other(block, size, frame);
+        block = memtrack_allocated_other(block, size, MEMTRACK_FRAME());
         MEMTRACK_STAY();
         return block;
     }
     memtrack_set_busy(thread, &mark);
-    return memtrack_allocated_busy(thread, block, size, frame);
+    return memtrack_allocated_busy(thread, block, size);
 }
 
 /* Counts the end of a block that was taken out. False: its counters, or the process's totals, need the long way. */
@@ -118,14 +124,14 @@ MEMTRACK_INLINE bool memtrack_count_plain_free(struct memtrack_thread *thread, s
 }
 
 /* True: all is done but the free itself. */
-MEMTRACK_INLINE bool memtrack_freeing_short(void *block, const uintptr_t *frame)
+MEMTRACK_INLINE bool memtrack_freeing_short(void *block)
 {
     struct memtrack_thread *thread = memtrack_self;
     uint64_t mark;
     uint32_t *slot;
     if (MEMTRACK_UNLIKELY(!memtrack_is_ready(thread) ||
                           !(slot = memtrack_plain_slot((uintptr_t)block, UINT64_MAX)))) {
-        memtrack_free_other(block, frame);
+        memtrack_free_other(block, MEMTRACK_FRAME());
         MEMTRACK_STAY();
         return false;
     }
@@ -153,17 +159,17 @@ MEMTRACK_INLINE struct memtrack_block memtrack_reallocating_short(void *block)
 
 /* After it: `block` is no more, and `fresh` is there. Returns it. */
 MEMTRACK_INLINE void *memtrack_reallocated_short(const void *block, struct memtrack_block found, void *fresh,
-                                                 uint64_t size, const uintptr_t *frame)
+                                                 uint64_t size)
 {
     struct memtrack_thread *thread = memtrack_self;
     uint64_t mark;
     if (MEMTRACK_LIKELY(memtrack_is_ready(thread))) {
         memtrack_set_busy(thread, &mark);
         if (MEMTRACK_LIKELY(memtrack_count_plain_free(thread, found, false)))
-            return memtrack_allocated_busy(thread, fresh, size, frame);
+            return memtrack_allocated_busy(thread, fresh, size);
         memtrack_leave(thread);
     }
-    fresh = memtrack_reallocated(block, found, fresh, size, frame);
+    fresh = memtrack_reallocated(block, found, fresh, size, MEMTRACK_FRAME());
     MEMTRACK_STAY();
     return fresh;
 }

@@ -25,8 +25,8 @@ void *memtrack_map_scratch(size_t bytes)
 {
     if (bytes >= refuse_from)
         return NULL;
-    maps++;
-    return aligned_alloc(64, (bytes + 63) & ~(size_t)63);
+    void *arena = aligned_alloc(64, (bytes + 63) & ~(size_t)63);
+    return maps++ % 2 ? arena : memset(arena, 0, bytes); /* fresh from the kernel, or used before */
 }
 
 void memtrack_unmap_private(void *start, size_t bytes)
@@ -150,16 +150,19 @@ static void check_whole(const struct memtrack_memo *memo)
             seen[at / MEMTRACK_MEMO_LINE] = 1;
             unsigned up = 0, signs = 0;
             const struct memtrack_memo_entry *from = entry;
-            while (good && from->key2 & 1) {
-                uint32_t parent = (uint32_t)(from->key2 >> 33) * MEMTRACK_MEMO_LINE;
+            while (good && memtrack_memo_is_child(from->key2)) {
+                uint32_t parent = memtrack_memo_parent(from->key2);
                 good = check(parent && parent < memo->used, "a parent at %u", parent) &&
                        check(++up < lines, "a circle of parents");
                 from = (const void *)(memo->arena + parent);
                 signs += from->sign != 0;
             }
             most_signs = signs > most_signs ? signs : most_signs;
-            for (uint32_t i = 0; i < entry->groups && good; i++)
-                good = check(entry->group[i] && entry->group[i] < memo->used, "a group at %u", entry->group[i]);
+            for (uint32_t i = 0; i < entry->groups && good; i++) {
+                int64_t group = at + (int64_t)entry->group[i];
+                good = check(group > 0 && group < memo->used && group % MEMTRACK_MEMO_LINE == 0, "a group at %d", (int)group);
+            }
+            good = good && check(entry->group[entry->groups] == 0, "groups of an entry that do not end");
             at = entry->next;
         }
         longest = length > longest ? length : longest;
