@@ -110,7 +110,12 @@ import Testing
         }
         let pid = try #require(daemon)
         defer { kill(pid, SIGKILL) }
-        let session = try #require(try Self.list().last { $0.pid == pid }).path
+        var listed = try Self.list().last { $0.pid == pid }
+        while listed == nil, Date() < deadline { // until its first allocation
+            usleep(20_000)
+            listed = try Self.list().last { $0.pid == pid }
+        }
+        let session = try #require(listed).path
         defer {
             try? FileManager.default.removeItem(
                 atPath: URL(fileURLWithPath: session).deletingLastPathComponent().path)
