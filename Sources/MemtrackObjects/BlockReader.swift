@@ -4,8 +4,15 @@
 struct BlockReader {
     private let memory: any TargetMemory
     private let buffer: UnsafeMutableRawBufferPointer
+    private var window: [Part] = []
     /// Bytes that could not be read; their blocks look as if full of zeros.
     private(set) var unreadableBytes: UInt64 = 0
+
+    private struct Part {
+        var place: Int
+        var offset: Int
+        var count: Int
+    }
 
     private static let capacity = 1 << 20
     /// What lies between two blocks is read along with them up to here: a call costs more.
@@ -18,42 +25,41 @@ struct BlockReader {
 
     func close() { buffer.deallocate() }
 
-    /// Calls with the beginning of each block, at most `limit` bytes of it; of `nil`, nothing is read.
+    /// Calls with the beginning of each block.
     ///
     /// - Parameters:
     ///   - places: those of the blocks to read, rising.
-    ///   - limit: bytes wanted of the block at a place; asked in order.
+    ///   - limit: bytes wanted of a block at most.
+    @inline(__always)
     mutating func forEach(
-        _ blocks: UnsafeBufferPointer<LiveBlock>, at places: some Sequence<Int>, limit: (Int) -> Int,
-        _ body: (Int, UnsafeRawBufferPointer) throws(CensusError) -> Void
+        _ blocks: UnsafeMutableBufferPointer<LiveBlock>, at places: some Sequence<Int>, limit: Int,
+        _ body: (Int, UnsafeRawBufferPointer) -> Void
     ) throws(CensusError) {
-        var window: [(place: Int, offset: Int, count: Int)] = []
+        window.removeAll(keepingCapacity: true)
         var start: UInt64 = 0
         var end: UInt64 = 0
         for place in places {
-            let wanted = min(Int(clamping: blocks[place].size), limit(place), Self.capacity)
+            let wanted = min(Int(clamping: blocks[place].size), limit, Self.capacity)
             if wanted <= 0 { continue }
             let address = blocks[place].address
             let last = address &+ UInt64(wanted)
             if !window.isEmpty, address &- end > Self.gap || last &- start > UInt64(Self.capacity) {
-                try deliver(&window, start, end, body)
+                try fill(start, count: Int(end &- start))
+                deliver(body)
             }
             if window.isEmpty { start = address }
-            window.append((place, Int(address &- start), wanted))
+            window.append(Part(place: place, offset: Int(address &- start), count: wanted))
             end = last
         }
-        try deliver(&window, start, end, body)
+        if window.isEmpty { return }
+        try fill(start, count: Int(end &- start))
+        deliver(body)
     }
 
-    private mutating func deliver(
-        _ window: inout [(place: Int, offset: Int, count: Int)], _ start: UInt64, _ end: UInt64,
-        _ body: (Int, UnsafeRawBufferPointer) throws(CensusError) -> Void
-    ) throws(CensusError) {
-        guard !window.isEmpty else { return }
-        try fill(start, count: Int(end &- start))
-        for item in window {
-            try body(
-                item.place, UnsafeRawBufferPointer(rebasing: buffer[item.offset..<item.offset + item.count]))
+    @inline(__always)
+    private mutating func deliver(_ body: (Int, UnsafeRawBufferPointer) -> Void) {
+        for part in window {
+            body(part.place, UnsafeRawBufferPointer(rebasing: buffer[part.offset..<part.offset + part.count]))
         }
         window.removeAll(keepingCapacity: true)
     }

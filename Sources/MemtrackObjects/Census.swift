@@ -3,19 +3,21 @@ public import MemtrackRegion
 
 /// Says what each live block of a process is, from outside and while the process goes on.
 ///
-/// Three passes: the live map gives the blocks; their first words tell the objects among them; the contents of the
-/// objects tell which of the other blocks are theirs. Costs about 32 bytes of memory a block. A block that changes
-/// hands between the passes may be taken for what it was or what it became, or for none: the caller knows how many
-/// were allocated and freed meanwhile, and so how many these can be.
+/// The live map gives the blocks. Then their contents are read once, as far as they are needed: the first words tell the
+/// objects among them, and the words of objects tell which of the other blocks are theirs; what is owned is read for what
+/// it owns in its turn. Costs about 36 bytes of memory a block. A block that changes hands between the steps may be
+/// taken for what it was or what it became, or for none: the caller knows how many were allocated and freed meanwhile,
+/// and so how many these can be.
 public struct Census {
     private let map: RegionLiveMap
     private let memory: any TargetMemory
     private let modules: ModuleMap
 
-    /// A block's first words up to the type pointer of an object with the longest prefix.
-    private static let headBytes = 48
-    /// Rows by place of one type that are kept.
-    private static let cellsKept = 64
+    /// Of a block so much is read before it is known whether it is an object; what lies close together is read as one
+    /// piece anyway.
+    private static let headBytes = 1024
+    /// Of a large object so much is searched for pointers.
+    private static let scanLimit = 1 << 20
 
     public init(_ map: RegionLiveMap, memory: any TargetMemory, modules: ModuleMap) {
         self.map = map
@@ -27,152 +29,87 @@ public struct Census {
     public func run(expecting count: Int) throws(CensusError) -> CensusResult {
         var live = try LiveMap(map, memory: memory, expecting: count)
         try live.read()
-        var blocks = live.blocks
         let torn = live.torn
+        var blocks = live.blocks
         live = try LiveMap(map, memory: memory, expecting: 0)
-        var index = BlockIndex(blocks)
         var reader = BlockReader(memory: memory)
         defer { reader.close() }
-        var tally = Tally()
-        let typed = try recognise(blocks, &index, &reader, &tally)
-        index = BlockIndex([])
-        for (place, type) in typed.enumerated() { blocks[place].type = type }
-        index = BlockIndex(blocks)
-        var ownership = Ownership(count: blocks.count, listsAllBlocks: map.unit == 32)
-        if tally.hasObjects {
-            try blocks.withUnsafeBufferPointer { (blocks) throws(CensusError) in
-                try ownership.find(
-                    blocks, bonds: tally.bonds, fields: tally.fields, index: &index, reader: &reader)
-            }
+        var result = try blocks.withUnsafeMutableBufferPointer { (blocks) throws(CensusError) in
+            try look(at: blocks, &reader)
         }
-        var result = tally.result(blocks, ownership)
         result.torn = torn
         result.unreadableBytes = reader.unreadableBytes
         return result
     }
 
-    /// The type of each block.
-    private func recognise(
-        _ blocks: [LiveBlock], _ index: inout BlockIndex, _ reader: inout BlockReader, _ tally: inout Tally
-    ) throws(CensusError) -> [UInt32] {
+    private func look(
+        at blocks: UnsafeMutableBufferPointer<LiveBlock>, _ reader: inout BlockReader
+    ) throws(CensusError) -> CensusResult {
+        let index = BlockIndex(UnsafeBufferPointer(blocks), grain: Int(map.unit) / 2)
+        let ownership = Ownership(blocks, index: index, listsAllBlocks: map.unit == 32)
         let words = WordCache(memory: memory)
-        var python = PythonTypes(words: words, modules: modules)
-        var swift = SwiftTypes(words: words, modules: modules)
-        var cxx = CxxTypes(words: words, modules: modules)
-        var typed = [UInt32](repeating: 0, count: blocks.count)
-        try blocks.withUnsafeBufferPointer { (blocks) throws(CensusError) in
-            try reader.forEach(
-                blocks, at: blocks.indices, limit: { _ in Self.headBytes },
-                { (place, bytes) throws(CensusError) in
-                    let size = blocks[place].size
-                    guard size >= 8 else { return }
-                    if let object = python?.object(
-                        bytes, size: size, types: &tally.types,
-                        isBlock: { index.block(startingAt: $0) != nil })
-                    {
-                        typed[place] = object.type
-                        tally.addTracked(object)
-                        return
-                    }
-                    let first = bytes.word(0)
-                    guard first != 0 else { return }
-                    if let type = swift?.type(
-                        of: first, types: &tally.types, isBlock: { index.block(startingAt: $0) != nil })
-                    {
-                        typed[place] = type
-                    } else if let type = cxx.type(of: first, types: &tally.types) {
-                        typed[place] = type
-                    }
-                })
+        var recogniser = Recogniser(words: words, modules: modules, index: index)
+        var large: [Int] = []
+        try reader.forEach(blocks, at: blocks.indices, limit: Self.headBytes) { place, bytes in
+            let size = blocks[place].size
+            let type = recogniser.type(bytes, size: size)
+            if type == 0 { return }
+            blocks[place].type = type
+            ownership.addObject(place)
+            if size <= UInt64(Self.headBytes) {
+                ownership.follow(bytes, of: place, recogniser.types.layouts[Int(type)])
+            } else {
+                large.append(place)
+            }
         }
         if let failure = words.failure { throw failure }
-        return typed
+        let layouts = recogniser.types.layouts
+        try reader.forEach(blocks, at: large, limit: Self.scanLimit) { place, bytes in
+            ownership.follow(bytes, of: place, layouts[Int(blocks[place].type)])
+        }
+        if !recogniser.types.keys.isEmpty { try ownership.finish(&reader) }
+        var tally = Tally(recogniser.types, tracked: recogniser.tracked)
+        tally.add(blocks, ownership)
+        return tally.finished()
     }
 }
 
-/// Adds objects up by type and by cell.
-private struct Tally {
-    var types = TypeList()
-    private var tracked: [UInt32: Int] = [:]
+/// Asks the runtimes in turn what a block is.
+private struct Recogniser {
+    private(set) var types = TypeList()
+    /// Objects that the garbage collector knows, by number of type.
+    private(set) var tracked: [Int] = []
+    private var python: PythonTypes?
+    private var swift: SwiftTypes?
+    private var cxx: CxxTypes
+    private let index: BlockIndex
 
-    private struct Sum {
-        var count = 0
-        var bytes: UInt64 = 0
+    init(words: WordCache, modules: ModuleMap, index: BlockIndex) {
+        python = PythonTypes(words: words, modules: modules)
+        swift = SwiftTypes(words: words, modules: modules)
+        cxx = CxxTypes(words: words, modules: modules)
+        self.index = index
     }
 
-    /// By number of type; 0 is none.
-    var bonds: [Ownership.Bond] {
-        [.none]
-            + types.keys.map { key in
-                guard key.runtime == .python else { return .start }
-                return Self.pointless.contains(key.name) ? .none : .inside
-            }
-    }
-
-    /// Offsets of `ob_item`, with `allocated`, and of `table` behind a collector's head of 16 bytes, the same in all
-    /// versions.
-    var fields: [Ownership.Field?] {
-        [nil]
-            + types.keys.map { key in
-                guard key.runtime == .python else { return nil }
-                switch key.name {
-                case "list": return Ownership.Field(offset: 40, room: 48)
-                case "set", "frozenset": return Ownership.Field(offset: 56)
-                default: return nil
-                }
-            }
-    }
-
-    /// CPython's types that hold text and numbers: what looks like a pointer in them is none.
-    private static let pointless: Set<String> = ["str", "bytes", "int", "float", "bool", "complex"]
-
-    var hasObjects: Bool { !types.keys.isEmpty }
-
-    mutating func addTracked(_ object: PythonTypes.Object) {
-        if object.isTracked { tracked[object.type, default: 0] += 1 }
-    }
-
-    func result(_ blocks: [LiveBlock], _ ownership: Ownership) -> CensusResult {
-        var result = CensusResult()
-        result.types = types.keys.map { CensusType(runtime: $0.runtime, name: $0.name) }
-        var sums: [UInt64: Sum] = [:]
-        for (place, block) in blocks.enumerated() {
-            result.blocks += 1
-            result.bytes &+= block.size
-            if block.type != 0 {
-                let type = Int(block.type) - 1
-                result.types[type].count += 1
-                result.types[type].bytes &+= block.size
-            } else if let owner = ownership.owner(of: place) {
-                let type = Int(blocks[owner].type) - 1
-                result.types[type].ownedBlocks += 1
-                result.types[type].ownedBytes &+= block.size
-                continue
-            }
-            let key = UInt64(block.type) << 32 | UInt64(block.cell)
-            sums[key, default: Sum()].count += 1
-            sums[key, default: Sum()].bytes &+= block.size
+    /// The number of the type; 0 for none.
+    @inline(__always)
+    mutating func type(_ bytes: UnsafeRawBufferPointer, size: UInt64) -> UInt32 {
+        guard size >= 8 else { return 0 }
+        if let object = python?.object(bytes, size: size, types: &types, index: index) {
+            if object.isTracked { addTracked(Int(object.type)) }
+            return object.type
         }
-        for (number, count) in ownership.unlisted {
-            let bytes = UInt64(count) * 8
-            result.types[number - 1].ownedBlocks += count
-            result.types[number - 1].ownedBytes &+= bytes
-            result.blocks += count
-            result.bytes &+= bytes
-        }
-        for (number, count) in tracked { result.types[Int(number) - 1].trackedCount = count }
-        for (key, sum) in sums {
-            let share = CellShare(cell: UInt32(truncatingIfNeeded: key), count: sum.count, bytes: sum.bytes)
-            let type = Int(key >> 32)
-            if type == 0 { result.untyped.append(share) } else { result.types[type - 1].cells.append(share) }
-        }
-        for place in result.types.indices { result.types[place].cells.sort(by: Self.precedes) }
-        result.untyped.sort(by: Self.precedes)
-        result.types.removeAll { $0.count == 0 }
-        return result
+        let first = bytes.word(0)
+        guard first != 0 else { return 0 }
+        if let type = swift?.type(of: first, types: &types, index: index), type != 0 { return type }
+        return cxx.type(of: first, types: &types)
     }
 
-    private static func precedes(_ left: CellShare, _ right: CellShare) -> Bool {
-        left.bytes != right.bytes ? left.bytes > right.bytes : left.cell < right.cell
+    @inline(__always)
+    private mutating func addTracked(_ type: Int) {
+        if type >= tracked.count {
+            tracked += [Int](repeating: 0, count: type + 64 - tracked.count)
+        }
+        tracked[type] += 1
     }
 }

@@ -10,7 +10,7 @@ internal import MemtrackSymbols
 struct CxxTypes {
     private let words: WordCache
     private let modules: ModuleMap
-    private var verdicts = Verdicts<UInt32>()
+    private var verdicts = Verdicts()
 
     private static let infoClasses: Set<String> = [
         "N10__cxxabiv117__class_type_infoE", "N10__cxxabiv120__si_class_type_infoE",
@@ -22,13 +22,18 @@ struct CxxTypes {
         self.modules = modules
     }
 
+    /// The type's number, 0 for none.
     @inline(__always)
-    mutating func type(of first: UInt64, types: inout TypeList) -> UInt32? {
-        guard first & 7 == 0, modules.contains(first) else { return nil }
-        let (words, modules) = (words, modules)
-        return verdicts.verdict(first) { address -> UInt32? in
-            Self.name(ofVTable: address, words, modules).map { types.number(.cxx, $0) }
-        }
+    mutating func type(of first: UInt64, types: inout TypeList) -> UInt32 {
+        guard first & 7 == 0 else { return 0 }
+        return verdicts.known(first) ?? judge(first, &types)
+    }
+
+    private mutating func judge(_ address: UInt64, _ types: inout TypeList) -> UInt32 {
+        guard modules.contains(address) else { return 0 }
+        let number = Self.name(ofVTable: address, words, modules).map { types.number(.cxx, $0) } ?? 0
+        verdicts.add(address, number)
+        return number
     }
 
     private static func name(ofVTable address: UInt64, _ words: WordCache, _ modules: ModuleMap) -> String? {

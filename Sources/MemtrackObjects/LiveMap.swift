@@ -29,7 +29,7 @@ struct LiveMap {
     /// Bytes of slots read at a time.
     private static let pieceBytes = 1 << 20
     /// More blocks than any target has; a hostile map ends here.
-    private static let blockLimit = 1 << 28
+    private static let blockLimit = 1 << 27
 
     init(_ map: RegionLiveMap, memory: any TargetMemory, expecting count: Int) throws(CensusError) {
         guard map.root != 0 else { throw .noLiveMap }

@@ -27,7 +27,9 @@ struct PythonTypes {
     private let words: WordCache
     private let modules: ModuleMap
     private let typeType: UInt64
-    private var verdicts = Verdicts<Layout>()
+    private var verdicts = Verdicts()
+    /// By verdict, from 1.
+    private var layouts: [Layout] = []
 
     // Offsets in PyTypeObject, the same from 3.8 to 3.13.
     private static let typeOffset: UInt64 = 8
@@ -50,43 +52,53 @@ struct PythonTypes {
         typeType = type
     }
 
-    /// - Parameter isBlock: whether a block begins at an address: type objects made at run time are in blocks.
+    /// - Parameter index: type objects made at run time are in blocks.
     @inline(__always)
     mutating func object(
-        _ bytes: UnsafeRawBufferPointer, size: UInt64, types: inout TypeList, isBlock: (UInt64) -> Bool
+        _ bytes: UnsafeRawBufferPointer, size: UInt64, types: inout TypeList, index: BlockIndex
     ) -> Object? {
         for prefix in [0, 16, 32] where size >= UInt64(prefix) + 16 {
             let type = bytes.word(prefix + 8)
             // An object that waits on a free list has a count of 0; no program holds 2^40 references.
             let references = bytes.word(prefix)
-            guard type & 7 == 0, references &- 1 < 1 << 40 else { continue }
-            guard modules.contains(type) || isBlock(type &- 16) || isBlock(type &- 32) else { continue }
-            guard let layout = layout(of: type, &types), layout.prefix == prefix,
-                size >= UInt64(prefix) &+ layout.basicSize
-            else { continue }
+            guard type & 7 == 0, type != 0, references &- 1 < 1 << 40 else { continue }
+            let verdict = verdicts.known(type) ?? judge(type, &types, index)
+            if verdict == 0 { continue }
+            let layout = layouts[Int(verdict) - 1]
+            guard layout.prefix == prefix, size >= UInt64(prefix) &+ layout.basicSize else { continue }
             let isTracked = layout.isCollected && bytes.word(prefix - 16) != 0
             return Object(type: layout.type, isTracked: isTracked)
         }
         return nil
     }
 
-    @inline(__always)
-    private mutating func layout(of type: UInt64, _ types: inout TypeList) -> Layout? {
-        let (words, typeType) = (words, typeType)
-        return verdicts.verdict(type) { address -> Layout? in
-            guard Self.isType(address, words, typeType, depth: 0),
-                let flags = words.word(address &+ Self.flagsOffset),
-                let basicSize = words.word(address &+ Self.basicSizeOffset), basicSize < 1 << 32,
-                let namePointer = words.word(address &+ Self.nameOffset),
-                let name = words.text(namePointer)
-            else { return nil }
-            let isCollected = flags & Self.collectedFlag != 0
-            let isManaged = flags & Self.managedFlags != 0
-            let isText = flags & Self.textSubclassFlag != 0
-            return Layout(
-                type: types.number(.python, name), prefix: (isCollected ? 16 : 0) + (isManaged ? 16 : 0),
-                isCollected: isCollected, basicSize: isText ? Self.textBytes : basicSize)
+    /// The number of a type's layout; 0 where an address is no type.
+    private mutating func judge(_ type: UInt64, _ types: inout TypeList, _ index: BlockIndex) -> UInt32 {
+        guard modules.contains(type) || index.isStart(type &- 16) || index.isStart(type &- 32) else {
+            return 0
         }
+        guard let layout = layout(of: type, &types) else {
+            verdicts.add(type, 0)
+            return 0
+        }
+        layouts.append(layout)
+        verdicts.add(type, UInt32(layouts.count))
+        return UInt32(layouts.count)
+    }
+
+    private func layout(of address: UInt64, _ types: inout TypeList) -> Layout? {
+        guard Self.isType(address, words, typeType, depth: 0),
+            let flags = words.word(address &+ Self.flagsOffset),
+            let basicSize = words.word(address &+ Self.basicSizeOffset), basicSize < 1 << 32,
+            let namePointer = words.word(address &+ Self.nameOffset),
+            let name = words.text(namePointer)
+        else { return nil }
+        let isCollected = flags & Self.collectedFlag != 0
+        let isManaged = flags & Self.managedFlags != 0
+        let isText = flags & Self.textSubclassFlag != 0
+        return Layout(
+            type: types.number(.python, name), prefix: (isCollected ? 16 : 0) + (isManaged ? 16 : 0),
+            isCollected: isCollected, basicSize: isText ? Self.textBytes : basicSize)
     }
 
     private static func isType(_ address: UInt64, _ words: WordCache, _ typeType: UInt64, depth: Int) -> Bool

@@ -8,7 +8,7 @@
 struct SwiftTypes {
     private let words: WordCache
     private let modules: ModuleMap
-    private var verdicts = Verdicts<UInt32>()
+    private var verdicts = Verdicts()
 
     init?(words: WordCache, modules: ModuleMap) {
         guard modules.hasSwift else { return nil }
@@ -16,17 +16,21 @@ struct SwiftTypes {
         self.modules = modules
     }
 
-    /// - Parameter isBlock: whether a block begins at an address: metadata never begins where a block does.
+    /// The type's number, 0 for none.
+    ///
+    /// - Parameter index: metadata never begins where a block does.
     @inline(__always)
-    mutating func type(
-        of first: UInt64, types: inout TypeList, isBlock: (UInt64) -> Bool
-    ) -> UInt32? {
-        guard first & 7 == 0, first >= 1 << 16, first < 1 << 47 else { return nil }
-        guard modules.contains(first) || !isBlock(first) else { return nil }
-        let names = SwiftNames(words: words, modules: modules)
-        return verdicts.verdict(first) { address -> UInt32? in
-            names.objectName(metadata: address).map { types.number(.swift, $0) }
-        }
+    mutating func type(of first: UInt64, types: inout TypeList, index: BlockIndex) -> UInt32 {
+        guard first & 7 == 0, first >= 1 << 16, first < 1 << 47 else { return 0 }
+        return verdicts.known(first) ?? judge(first, &types, index)
+    }
+
+    private mutating func judge(_ metadata: UInt64, _ types: inout TypeList, _ index: BlockIndex) -> UInt32 {
+        guard modules.contains(metadata) || !index.isStart(metadata) else { return 0 }
+        let name = SwiftNames(words: words, modules: modules).objectName(metadata: metadata)
+        let number = name.map { types.number(.swift, $0) } ?? 0
+        verdicts.add(metadata, number)
+        return number
     }
 }
 

@@ -195,6 +195,65 @@ private struct FakeHeap {
         #expect(result.blocks == 2 + found.ownedBlocks)
     }
 
+    /// More than what is read before it is known that a block is an object; blocks before it and behind it.
+    @Test func largeObjectsAreFollowedToTheirEnd() throws {
+        var heap = FakeHeap()
+        let table = FakeHeap.module + 0x100
+        heap.add(0x100, size: 80)
+        heap.add(0x1000, size: 8000)
+        heap.add(0x4000, size: 96)
+        heap.add(0x5000, size: 32)  // an object, too: nobody's
+        for offset: UInt64 in [0x1000, 0x5000] { heap.memory.put(table, at: FakeHeap.heap + offset) }
+        for (offset, target) in [(2_000, 0x100), (7_992, 0x4000), (4_000, 0x5000)] as [(UInt64, UInt64)] {
+            heap.memory.put(FakeHeap.heap + target, at: FakeHeap.heap + 0x1000 + offset)
+        }
+        let type = try #require(try heap.census { $0 == table ? "Thing" : nil }.types.first)
+        #expect(type.count == 2 && type.bytes == 8032)
+        #expect(type.ownedBlocks == 2 && type.ownedBytes == 176)
+    }
+
+    /// Words that are no longer pointers, in spare room of objects and of what they own: which object a block belongs to may
+    /// change by them, and nothing else; blocks that are pointed to by nothing stale stay with their owners.
+    @Test(arguments: 0..<20) func staleWordsMoveNothingButWhatTheyPointTo(seed: UInt64) throws {
+        var random = Seeded(state: seed)
+        let table = FakeHeap.module + 0x100
+        var heap = FakeHeap()
+        // 20 objects, each with a buffer and, through that, a second one; 20 blocks of nobody.
+        for number: UInt64 in 0..<20 {
+            let (object, buffer) = (0x400 + number * 0x200, 0x4000 + number * 0x200)
+            let (second, other) = (0x8000 + number * 0x100, 0xb000 + number * 0x100)
+            for (offset, size) in [(object, 128), (buffer, 128), (second, 100), (other, 72)]
+                as [(UInt64, UInt64)]
+            {
+                heap.add(offset, size: size)
+            }
+            heap.memory.put(table, at: FakeHeap.heap + object)
+            heap.memory.put(FakeHeap.heap + buffer, at: FakeHeap.heap + object + 8)
+            heap.memory.put(FakeHeap.heap + second, at: FakeHeap.heap + buffer)
+        }
+        let clean = try heap.census { $0 == table ? "Thing" : nil }
+        let before = try #require(clean.types.first)
+        #expect(before.ownedBlocks == 40 && before.ownedBytes == 20 * 228)
+        var touched: Set<UInt64> = []
+        for _ in 0..<6 {
+            let number = UInt64.random(in: 0..<20, using: &random)
+            let from = (Bool.random(using: &random) ? 0x400 : 0x4000) + number * 0x200 + 64
+            let bases: [UInt64] = [
+                0x4000 + number * 0x200 ^ 0x200, 0x8000 + number * 0x100, 0xb000 + number * 0x100,
+            ]
+            let to = bases[Int.random(in: 0..<3, using: &random)]
+            touched.insert(to)
+            heap.memory.put(FakeHeap.heap + to, at: FakeHeap.heap + from)
+        }
+        let stale = try heap.census { $0 == table ? "Thing" : nil }
+        let after = try #require(stale.types.first)
+        #expect(after.count == before.count && after.bytes == before.bytes && stale.types.count == 1)
+        #expect(stale.blocks == clean.blocks && stale.bytes == clean.bytes)
+        #expect(after.bytes + after.ownedBytes + stale.untyped.reduce(0) { $0 + $1.bytes } == stale.bytes)
+        // Each may gain or lose what it points to, and what follows from that.
+        #expect(abs(after.ownedBlocks - before.ownedBlocks) <= 2 * touched.count)
+    }
+
     @Test func memoryThatCannotBeReadIsCounted() throws {
         var heap = FakeHeap()
         heap.memory.parts[FakeHeap.heap] = nil
@@ -228,5 +287,64 @@ private struct FakeHeap {
                 pythonType: FakeHeap.module + 0x80, hasSwift: true, vtable: { _ in nil })
             _ = try Census(heap.map, memory: heap.memory, modules: modules).run(expecting: .max)
         }
+    }
+}
+
+private struct Seeded: RandomNumberGenerator {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+        state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+        return state ^ state >> 29
+    }
+}
+
+@Suite struct CensusTableTests {
+    /// Against a search through all blocks, where blocks begin at every eighth or sixteenth byte, across the bounds of pages
+    /// and of chunks.
+    @Test(arguments: [8, 16]) func anAddressLeadsToItsBlock(grain: Int) {
+        var random = Seeded(state: UInt64(grain))
+        var blocks: [LiveBlock] = []
+        var address: UInt64 = 0x7fff_0000 &- 4096 * 3
+        for number in 0..<3_000 {
+            let size = UInt64.random(in: 0...(number % 50 == 0 ? 40_000 : 120), using: &random)
+            blocks.append(LiveBlock(address: address, size: size, cell: 1))
+            if number == 1_500 { address = 0x7fff_ffff_f000 &- 4096 * 2_000 }
+            let step = max(size, 1) + UInt64.random(in: 0..<64, using: &random)
+            address = (address + step + UInt64(grain) - 1) / UInt64(grain) * UInt64(grain)
+        }
+        let index = blocks.withUnsafeBufferPointer { BlockIndex($0, grain: grain) }
+        func expect(_ address: UInt64) {
+            let start = blocks.firstIndex { $0.address == address } ?? -1
+            let before = blocks.lastIndex { $0.address <= address && $0.address >> 12 == address >> 12 } ?? -1
+            #expect(index.block(startingAt: address) == start)
+            let end = blocks[blocks.count - 1].address + max(blocks[blocks.count - 1].size, 1)
+            #expect(index.block(before: address) == (address < end ? before : -1))
+        }
+        for block in blocks.shuffled(using: &random).prefix(300) {
+            for offset: UInt64 in [0, 1, 8, block.size, .max, 4096] { expect(block.address &+ offset) }
+        }
+        for wild: UInt64 in [0, 1 << 47, .max, 0x7fff_ffff_ffff] {
+            #expect(index.block(startingAt: wild) == -1)
+        }
+        let none = BlockIndex(UnsafeBufferPointer(start: nil, count: 0), grain: grain)
+        #expect(none.block(startingAt: 0) == -1 && none.block(before: 4096) == -1)
+    }
+
+    @Test func aWordTableIsADictionary() {
+        var random = Seeded(state: 7)
+        var table = WordTable()
+        var plain: [UInt64: UInt32] = [:]
+        for number in 0..<20_000 {
+            let key = UInt64.random(in: 1..<1 << 18, using: &random) << 4
+            #expect(table.value(key) == plain[key])
+            if plain[key] == nil {
+                plain[key] = UInt32(number % 5)
+                table.insert(key, UInt32(number % 5))
+            }
+        }
+        table.remove(value: 0)
+        #expect(table.count == plain.values.filter { $0 != 0 }.count)
+        for (key, value) in plain { #expect(table.value(key) == (value == 0 ? nil : value)) }
     }
 }

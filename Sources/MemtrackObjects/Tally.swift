@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Adds blocks up by type and by cell.
+struct Tally {
+    private struct Sum {
+        var type: UInt32
+        var cell: UInt32
+        var count = 0
+        var bytes: UInt64 = 0
+    }
+
+    private var result = CensusResult()
+    private var table = WordTable()
+    private var sums: [Sum] = []
+
+    /// - Parameters:
+    ///   - types: every number that a block has.
+    ///   - tracked: objects that the collector knows, by number of type.
+    init(_ types: TypeList, tracked: [Int]) {
+        result.types = types.keys.map { CensusType(runtime: $0.runtime, name: $0.name) }
+        for place in result.types.indices where place + 1 < tracked.count {
+            result.types[place].trackedCount = tracked[place + 1]
+        }
+    }
+
+    mutating func add(_ blocks: UnsafeMutableBufferPointer<LiveBlock>, _ ownership: Ownership?) {
+        result.blocks += blocks.count
+        for (place, block) in blocks.enumerated() {
+            result.bytes &+= block.size
+            if block.type == 0, let owner = ownership?.owner(of: place), owner >= 0 {
+                let type = Int(blocks[owner].type) - 1
+                result.types[type].ownedBlocks += 1
+                result.types[type].ownedBytes &+= block.size
+                continue
+            }
+            // Cells are numbered from 1.
+            let key = UInt64(block.type) << 32 | UInt64(block.cell)
+            let sum = table.value(key).map(Int.init) ?? newSum(key, block)
+            sums[sum].count += 1
+            sums[sum].bytes &+= block.size
+        }
+        for (number, count) in ownership?.unlisted ?? [:] {
+            let bytes = UInt64(count) * 8
+            result.types[number - 1].ownedBlocks += count
+            result.types[number - 1].ownedBytes &+= bytes
+            result.blocks += count
+            result.bytes &+= bytes
+        }
+    }
+
+    private mutating func newSum(_ key: UInt64, _ block: LiveBlock) -> Int {
+        table.insert(key, UInt32(sums.count))
+        sums.append(Sum(type: block.type, cell: block.cell))
+        return sums.count - 1
+    }
+
+    /// Of everything added; types without an object are left out.
+    func finished() -> CensusResult {
+        var result = result
+        for sum in sums {
+            let share = CellShare(cell: sum.cell, count: sum.count, bytes: sum.bytes)
+            if sum.type == 0 {
+                result.untyped.append(share)
+            } else {
+                let type = Int(sum.type) - 1
+                result.types[type].count += sum.count
+                result.types[type].bytes &+= sum.bytes
+                result.types[type].cells.append(share)
+            }
+        }
+        for place in result.types.indices { result.types[place].cells.sort(by: Self.precedes) }
+        result.untyped.sort(by: Self.precedes)
+        result.types.removeAll { $0.count == 0 }
+        return result
+    }
+
+    private static func precedes(_ left: CellShare, _ right: CellShare) -> Bool {
+        left.bytes != right.bytes ? left.bytes > right.bytes : left.cell < right.cell
+    }
+}
