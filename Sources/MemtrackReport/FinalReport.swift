@@ -172,6 +172,10 @@ public enum FinalReport {
         if session.jsonPath == nil, session.profile != nil {
             hints.append(options.jsonHint)
         }
+        if session.types == nil, let profile = session.profile, profile.sampling == nil, isPython(profile) {
+            hints.append(
+                "-o shows a Python program's objects by type, and its own functions in place of the interpreter's.")
+        }
         hints += session.hints.map(Escape.text)
         if let profile = session.profile, session.hints.isEmpty, lacksLines(profile) {
             hints.append("Source lines appear when the program is compiled with -g.")
@@ -188,7 +192,20 @@ public enum FinalReport {
 
     /// No site of the program's ten largest knows its source line.
     private static func lacksLines(_ profile: Profile) -> Bool {
-        let named = SiteOrder.peak.sorted(profile.sites).prefix(10).filter { $0.frame.kind != .builtIn }
+        let named = largest(profile)
         return !named.isEmpty && named.allSatisfy { $0.frame.file == nil }
+    }
+
+    /// Half of the ten largest or more are the interpreter's.
+    private static func isPython(_ profile: Profile) -> Bool {
+        let named = largest(profile)
+        let interpreter = named.filter {
+            $0.frame.moduleName.hasPrefix("libpython3") || $0.frame.moduleName.hasPrefix("python3")
+        }
+        return !interpreter.isEmpty && interpreter.count * 2 >= named.count
+    }
+
+    private static func largest(_ profile: Profile) -> [Site] {
+        SiteOrder.peak.sorted(profile.sites).prefix(10).filter { $0.frame.kind != .builtIn }
     }
 }

@@ -219,3 +219,22 @@ extension Fixture {
         #expect((session["sites"] as? [[String: Any]])?.first?["line"] as? Int == 12)
     }
 }
+
+@Suite struct PythonHintTests {
+    /// Who profiles a Python program without `-o` sees the interpreter's functions; the report says how to see the program's.
+    @Test(arguments: [
+        ("libpython3.11.so.1.0", true), ("python3.11", true), ("python3", true), ("libsqlite3.so.0", false),
+        ("python-docs-helper", false),
+    ])
+    func isThereForPython(module: String, expected: Bool) throws {
+        var session = try Fixture.session()
+        session.hints = []
+        for index in session.profile!.sites.indices {
+            session.profile!.sites[index].frame.module = "/usr/lib/" + module
+        }
+        let hint = "-o shows a Python program's objects"
+        #expect(FinalReport.render(session, layout: Layout(width: 120)).contains(hint) == expected)
+        session.types = Fixture.types(step: 0)
+        #expect(!FinalReport.render(session, layout: Layout(width: 120)).contains(hint))
+    }
+}
