@@ -210,7 +210,7 @@ MEMTRACK_INLINE void memtrack_set_busy(struct memtrack_thread *thread, uint64_t 
 {
     *(volatile uint64_t *)mark = MEMTRACK_MARK;
     MEMTRACK_SIGNAL_FENCE();
-    thread->ready = (uintptr_t)mark | MEMTRACK_READY_BUSY;
+    thread->ready = (uintptr_t)mark + MEMTRACK_READY_BUSY; /* one instruction with the address, unlike | */
     MEMTRACK_SIGNAL_FENCE();
 }
 
