@@ -30,7 +30,8 @@ public struct CheckpointTracker: Sendable {
     private var number = 0
     private var elapsed: Double = 0
     private var figures: ProcessFigures?
-    private var sites: [FrameID: Past] = [:]
+    /// By frame.
+    private var sites: [Past] = []
     private var totals = Past(liveBytes: 0, allocations: 0)
 
     public init(program: String, pid: Int32, options: Options = Options()) {
@@ -58,24 +59,26 @@ public struct CheckpointTracker: Sendable {
 
     private mutating func remember(_ profile: Profile) {
         totals = Past(liveBytes: profile.totals.liveBytes, allocations: profile.totals.allocations)
-        sites.removeAll(keepingCapacity: true)
+        sites = Array(repeating: Past(liveBytes: 0, allocations: 0), count: profile.table.frames.count)
         for site in profile.sites {
-            sites[site.id] = Past(
+            sites[Int(site.id)] = Past(
                 liveBytes: site.counters.liveBytes, allocations: site.counters.allocations)
         }
     }
 
     private func objects(_ profile: Profile) -> Checkpoint.Objects {
-        var change: [FrameID: Int64] = [:]
-        change.reserveCapacity(profile.sites.count)
+        var change = [Int64](repeating: 0, count: profile.table.frames.count)
         for site in profile.sites {
-            change[site.id] = site.counters.liveBytes &- (sites[site.id]?.liveBytes ?? 0)
+            change[Int(site.id)] = site.counters.liveBytes &- past(site.id).liveBytes
         }
         let admitted = options.filter?.apply(to: profile.sites) ?? profile.sites
-        let sorted = options.order.sorted(admitted, change: change)
+        // A profile's sites are in the order of their live bytes.
+        let sorted =
+            options.order == .live
+            ? admitted : options.order.sorted(admitted, of: profile.table) { change[Int($0)] }
         let shown = sorted.prefix(max(0, options.limit)).map { site in
             SiteRow(
-                frame: site.frame, counters: site.counters, liveChange: change[site.id] ?? 0,
+                frame: site.frame, counters: site.counters, liveChange: change[Int(site.id)],
                 newAllocations: newAllocations(site),
                 callers: profile.table.callers(
                     of: site.heaviestStack(by: options.order == .growth ? .live : options.order),
@@ -93,19 +96,23 @@ public struct CheckpointTracker: Sendable {
             sizeClasses: profile.sizeClasses, sampling: profile.sampling)
     }
 
-    private func remaining(_ rest: ArraySlice<Site>, _ change: [FrameID: Int64]) -> RemainingSites {
+    private func remaining(_ rest: ArraySlice<Site>, _ change: [Int64]) -> RemainingSites {
         var result = RemainingSites()
         for site in rest {
             result.count += 1
             result.counters += site.counters
-            result.liveChange &+= change[site.id] ?? 0
+            result.liveChange &+= change[Int(site.id)]
             result.newAllocations &+= newAllocations(site)
         }
         return result
     }
 
     private func newAllocations(_ site: Site) -> UInt64 {
-        Self.difference(site.counters.allocations, sites[site.id]?.allocations ?? 0)
+        Self.difference(site.counters.allocations, past(site.id).allocations)
+    }
+
+    private func past(_ site: FrameID) -> Past {
+        Int(site) < sites.count ? sites[Int(site)] : Past(liveBytes: 0, allocations: 0)
     }
 
     private static func difference(_ now: UInt64, _ before: UInt64) -> UInt64 {

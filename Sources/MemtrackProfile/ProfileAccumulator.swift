@@ -59,21 +59,28 @@ public struct ProfileAccumulator: Sendable {
             processes: peakMoments.count)
         makeSites(&result)
         makeSizeClasses(&result)
-        result.sites = SiteOrder.live.sorted(result.sites)
         return result
+    }
+
+    /// What is known of a site before its place is.
+    private struct Draft {
+        var id: FrameID
+        var counters = Counters()
+        var stacks: [StackShare] = []
     }
 
     /// Books each stack on its site.
     private func makeSites(_ result: inout Profile) {
-        /// Each frame's place among the sites plus one, 0 for none.
+        /// Each frame's place among the drafts plus one, 0 for none.
         var places = [UInt32](repeating: 0, count: table.frames.count)
+        var drafts: [Draft] = []
         result.samples.reserveCapacity(entries.count)
         for (index, chain) in chains.enumerated() where chain > 0 {
             let stack = StackID(index)
             let id = table.siteFrame(of: stack)
             if places[Int(id)] == 0 {
-                result.sites.append(Site(id: id, frame: table.frame(id), counters: Counters()))
-                places[Int(id)] = UInt32(result.sites.count)
+                drafts.append(Draft(id: id))
+                places[Int(id)] = UInt32(drafts.count)
             }
             let first = result.samples.count
             var counters = Counters()
@@ -89,9 +96,20 @@ public struct ProfileAccumulator: Sendable {
                 result.samples[first...].sort { $0.sizeClass < $1.sizeClass }
             }
             let site = Int(places[Int(id)]) - 1
-            result.sites[site].counters += counters
-            result.sites[site].stacks.append(StackShare(stack: stack, counters: counters))
+            drafts[site].counters += counters
+            drafts[site].stacks.append(StackShare(stack: stack, counters: counters))
             result.totals += counters
+        }
+        // Sorted before they become sites: a site is five references, and each of its copies costs these.
+        let weights = drafts.map(\.counters.liveBytes)
+        let order = drafts.indices.sorted { left, right in
+            weights[left] != weights[right]
+                ? weights[left] > weights[right] : table.precedes(drafts[left].id, drafts[right].id)
+        }
+        result.sites = order.map { place in
+            let draft = drafts[place]
+            return Site(
+                id: draft.id, frame: table.frame(draft.id), counters: draft.counters, stacks: draft.stacks)
         }
     }
 

@@ -192,6 +192,7 @@ public final class ProfileBuilder {
             .inherited: interner.stack(of: BuiltInFrame.inherited),
             .noStack: interner.stack(of: BuiltInFrame.noStack),
         ]
+        interner.rank()
         let table = interner.table
         var accumulator = ProfileAccumulator(capacity: min(snapshot.cells.count, table.count))
         for cell in snapshot.cells {

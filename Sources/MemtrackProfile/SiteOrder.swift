@@ -26,12 +26,17 @@ public enum SiteOrder: String, Sendable, Hashable, CaseIterable {
 
     /// Sorts sites; ties are broken by function, file, line and module, so the order is always the same.
     ///
-    /// - Parameter change: live bytes gained since the checkpoint before, by site.
-    public func sorted(_ sites: [Site], change: [FrameID: Int64] = [:]) -> [Site] {
-        let weights = sites.map { weight($0.counters, change: change[$0.id] ?? 0) }
+    /// - Parameters:
+    ///   - table: of the profile that the sites are of; without one their texts are compared, which takes longer.
+    ///   - change: live bytes gained since the checkpoint before, by site.
+    public func sorted(
+        _ sites: [Site], of table: StackTable? = nil, change: (FrameID) -> Int64 = { _ in 0 }
+    ) -> [Site] {
+        let weights = sites.map { weight($0.counters, change: change($0.id)) }
         return sites.indices.sorted { left, right in
             if weights[left] != weights[right] { return weights[left] > weights[right] }
-            return Frame.precedes(sites[left].frame, sites[right].frame)
+            return table?.precedes(sites[left].id, sites[right].id)
+                ?? Frame.precedes(sites[left].frame, sites[right].frame)
         }.map { sites[$0] }
     }
 }

@@ -28,6 +28,9 @@ public struct StackInterner {
         return id
     }
 
+    /// Brings the table's order of frames up to date.
+    mutating func rank() { table.rank() }
+
     /// A stack of one built-in frame.
     public mutating func stack(of builtIn: Frame) -> StackID {
         stack(parent: 0, frame: frame(builtIn))

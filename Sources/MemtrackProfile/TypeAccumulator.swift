@@ -4,16 +4,42 @@ public import MemtrackRegion
 
 /// Adds up the censuses of processes, and gives cells the names of the sites that they stand for.
 public struct TypeAccumulator {
+    /// Objects of one site; the same site may come again.
+    private struct Share {
+        var site: FrameID
+        var count: Int
+        var bytes: UInt64
+    }
+
     private struct Sum {
         var row: TypeRow
-        var sites: [FrameID: TypeSite] = [:]
+        var shares: [Share] = []
     }
 
     private var sums: [TypeKey: Sum] = [:]
     private var table = TypeTable()
+    /// Of the newest profile: has the frames of all sites.
+    private var names = StackTable()
     private var failures: [(error: CensusError, processes: [String])] = []
+
     /// Sites that are no frame of the stack table stand for kinds of cells.
-    private static let builtInBase = FrameID.max - 8
+    private enum BuiltInSite {
+        static let base = FrameID.max - 8
+        static let frames = [
+            BuiltInFrame.allocatedMeanwhile, BuiltInFrame.inheritedAlive, BuiltInFrame.runtimeCode,
+            BuiltInFrame.regionFull, BuiltInFrame.signalHandler, BuiltInFrame.noStack,
+        ]
+
+        static func id(_ frame: Frame) -> FrameID {
+            base + FrameID(frames.firstIndex(of: frame) ?? 0)
+        }
+        static let allocatedMeanwhile = id(BuiltInFrame.allocatedMeanwhile)
+        static let inheritedAlive = id(BuiltInFrame.inheritedAlive)
+        static let runtimeCode = id(BuiltInFrame.runtimeCode)
+        static let regionFull = id(BuiltInFrame.regionFull)
+        static let signalHandler = id(BuiltInFrame.signalHandler)
+        static let noStack = id(BuiltInFrame.noStack)
+    }
 
     public init() {}
 
@@ -23,62 +49,108 @@ public struct TypeAccumulator {
     public mutating func add(
         _ census: CensusResult, of snapshot: RegionSnapshot, stacks: NodeStacks, names: StackTable
     ) {
-        var cells: [UInt32: Int] = [:]
-        cells.reserveCapacity(snapshot.cellIDs.count)
-        for (place, id) in snapshot.cellIDs.enumerated() where place < snapshot.cells.count {
-            cells[id] = place
-        }
-        func site(_ cell: UInt32) -> (FrameID, Frame) {
-            guard let place = cells[cell] else {
-                // Ids below the first own one are of blocks that a fork parent allocated.
-                let isOwn = snapshot.identity.origin == .exec || cell >= (snapshot.cellIDs.first ?? 0)
-                return isOwn
-                    ? (Self.builtInBase, BuiltInFrame.allocatedMeanwhile)
-                    : (Self.builtInBase + 1, BuiltInFrame.inheritedAlive)
-            }
-            let record = snapshot.cells[place]
-            let stack = record.kind == .site ? stacks.stack(ofNode: record.stack) : 0
-            if stack != 0 {
-                let id = names.siteFrame(of: stack)
-                return (id, names.frame(id))
-            }
-            switch record.kind {
-            case .site: return (Self.builtInBase + 2, BuiltInFrame.runtimeCode)
-            case .overflow: return (Self.builtInBase + 3, BuiltInFrame.regionFull)
-            case .reentrant: return (Self.builtInBase + 4, BuiltInFrame.signalHandler)
-            case .inherited: return (Self.builtInBase + 1, BuiltInFrame.inheritedAlive)
-            case .noStack: return (Self.builtInBase + 5, BuiltInFrame.noStack)
-            }
-        }
+        if names.frames.count >= self.names.frames.count { self.names = names }
+        let sites = CellSites(snapshot, stacks, names)
         for type in census.types {
             let key = TypeKey(runtime: type.runtime, name: type.name)
-            var sum = sums[key] ?? Sum(row: TypeRow(runtime: type.runtime, name: type.name))
-            sum.row.count += type.count
-            sum.row.bytes &+= type.bytes
-            sum.row.ownedBlocks += type.ownedBlocks
-            sum.row.ownedBytes &+= type.ownedBytes
-            sum.row.trackedCount += type.trackedCount
-            for share in type.cells {
-                let (id, frame) = site(share.cell)
-                sum.sites[id, default: TypeSite(frame: frame, count: 0, bytes: 0)].count += share.count
-                sum.sites[id, default: TypeSite(frame: frame, count: 0, bytes: 0)].bytes &+= share.bytes
-            }
-            sums[key] = sum
+            var row = sums[key]?.row ?? TypeRow(runtime: type.runtime, name: type.name)
+            row.count += type.count
+            row.bytes &+= type.bytes
+            row.ownedBlocks += type.ownedBlocks
+            row.ownedBytes &+= type.ownedBytes
+            row.trackedCount += type.trackedCount
+            let shares = type.cells.map { Share(site: sites.site($0.cell), count: $0.count, bytes: $0.bytes) }
+            sums[key, default: Sum(row: row)].row = row
+            sums[key]?.shares += shares
         }
-        for share in census.untyped {
-            let (_, frame) = site(share.cell)
-            let name = Self.name(ofBlocksFrom: frame)
+        let others = Self.merged(
+            census.untyped.map { Share(site: sites.site($0.cell), count: $0.count, bytes: $0.bytes) })
+        for share in others {
+            let name = Self.name(ofBlocksFrom: frame(share.site))
             let key = TypeKey(runtime: nil, name: name)
-            var sum = sums[key] ?? Sum(row: TypeRow(runtime: nil, name: name))
-            sum.row.count += share.count
-            sum.row.bytes &+= share.bytes
-            sums[key] = sum
+            var row = sums[key]?.row ?? TypeRow(runtime: nil, name: name)
+            row.count += share.count
+            row.bytes &+= share.bytes
+            sums[key] = Sum(row: row)
         }
         table.processes += 1
         table.blocks += census.blocks
         table.bytes &+= census.bytes
         table.tornEntries += census.torn
         table.unreadableBytes &+= census.unreadableBytes
+    }
+
+    /// The site of each cell.
+    private struct CellSites {
+        private let snapshot: RegionSnapshot
+        private let stacks: NodeStacks
+        private let names: StackTable
+        /// Places of cells, by rising id.
+        private let places: [Int]
+
+        init(_ snapshot: RegionSnapshot, _ stacks: NodeStacks, _ names: StackTable) {
+            self.snapshot = snapshot
+            self.stacks = stacks
+            self.names = names
+            let ids = snapshot.cellIDs
+            // They are all but sorted, which takes one pass.
+            places = (0..<min(ids.count, snapshot.cells.count)).sorted { ids[$0] < ids[$1] }
+        }
+
+        func site(_ cell: UInt32) -> FrameID {
+            guard let place = place(of: cell) else {
+                // Ids below the first own one are of blocks that a fork parent allocated.
+                let isOwn = snapshot.identity.origin == .exec || cell >= (snapshot.cellIDs.first ?? 0)
+                return isOwn ? BuiltInSite.allocatedMeanwhile : BuiltInSite.inheritedAlive
+            }
+            let kind = snapshot.cells[place].kind
+            let stack = kind == .site ? stacks.stack(ofNode: snapshot.cells[place].stack) : 0
+            if stack != 0 { return names.siteFrame(of: stack) }
+            return switch kind {
+            case .site: BuiltInSite.runtimeCode
+            case .overflow: BuiltInSite.regionFull
+            case .reentrant: BuiltInSite.signalHandler
+            case .inherited: BuiltInSite.inheritedAlive
+            case .noStack: BuiltInSite.noStack
+            }
+        }
+
+        private func place(of cell: UInt32) -> Int? {
+            var (low, high) = (0, places.count)
+            while low < high {
+                let middle = (low + high) / 2
+                if snapshot.cellIDs[places[middle]] < cell { low = middle + 1 } else { high = middle }
+            }
+            return low < places.count && snapshot.cellIDs[places[low]] == cell ? places[low] : nil
+        }
+    }
+
+    private func frame(_ site: FrameID) -> Frame {
+        site >= BuiltInSite.base ? BuiltInSite.frames[Int(site - BuiltInSite.base)] : names.frame(site)
+    }
+
+    /// One share a site.
+    private static func merged(_ shares: [Share]) -> [Share] {
+        var result: [Share] = []
+        for share in shares.sorted(by: { $0.site < $1.site }) {
+            if let last = result.indices.last, result[last].site == share.site {
+                result[last].count += share.count
+                result[last].bytes &+= share.bytes
+            } else {
+                result.append(share)
+            }
+        }
+        return result
+    }
+
+    /// Most bytes first.
+    private func ranked(_ shares: [Share]) -> [TypeSite] {
+        func precedes(_ left: FrameID, _ right: FrameID) -> Bool {
+            max(left, right) >= BuiltInSite.base ? left < right : names.precedes(left, right)
+        }
+        return Self.merged(shares).sorted {
+            $0.bytes != $1.bytes ? $0.bytes > $1.bytes : precedes($0.site, $1.site)
+        }.map { TypeSite(frame: frame($0.site), count: $0.count, bytes: $0.bytes) }
     }
 
     private static func name(ofBlocksFrom frame: Frame) -> String {
@@ -111,7 +183,7 @@ public struct TypeAccumulator {
         var result = table
         result.rows = sums.values.map { sum in
             var row = sum.row
-            row.sites = TypeSite.ranked(Array(sum.sites.values))
+            row.sites = ranked(sum.shares)
             return row
         }
         result.rows = result.sorted(by: .live)

@@ -206,6 +206,8 @@ public enum FinalReport {
     }
 
     private static func largest(_ profile: Profile) -> [Site] {
-        SiteOrder.peak.sorted(profile.sites).prefix(10).filter { $0.frame.kind != .builtIn }
+        SiteOrder.peak.sorted(profile.sites, of: profile.table).prefix(10).filter {
+            $0.frame.kind != .builtIn
+        }
     }
 }

@@ -87,7 +87,8 @@ struct FinalTables {
     }
 
     private func write(_ view: View, to lines: inout TextLines) {
-        let ranked = view.order.sorted(sites.filter { view.measure($0.counters) != 0 })
+        let ranked = view.order.sorted(
+            sites.filter { view.measure($0.counters) != 0 }, of: profile.table)
         if ranked.isEmpty {
             lines.add([Span("  none", .dim)])
             return

@@ -31,7 +31,7 @@ public final class SymbolSource {
     public func notes(on profile: Profile, sites count: Int = 10, limit: Int = 3) -> [String] {
         var modules: [String] = []
         for order in [SiteOrder.peak, .live, .count] {
-            for site in order.sorted(profile.sites).prefix(count) {
+            for site in order.sorted(profile.sites, of: profile.table).prefix(count) {
                 let frame = site.frame
                 let isLacking = frame.kind == .address || (frame.kind == .function && frame.file == nil)
                 let matters = order == .count || max(site.counters.peakBytes, site.counters.liveBytes) > 0

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Foundation
+import MemtrackRegion
 import Testing
 
 /// The objects of a program that ends: looked at when it ends of itself, as of the last checkpoint where it is killed.

@@ -191,7 +191,7 @@ import Testing
             site("a", live: 10, count: 1, peak: 2, id: 3), site("d", live: 99, count: 1, id: 4),
         ]
         func names(_ order: SiteOrder, _ change: [FrameID: Int64] = [:]) -> String {
-            order.sorted(sites, change: change).map(\.frame.function).joined()
+            order.sorted(sites, change: { change[$0] ?? 0 }).map(\.frame.function).joined()
         }
         #expect(names(.live) == "dabc")
         #expect(names(.count) == "bcad")
