@@ -174,7 +174,8 @@ public enum FinalReport {
         }
         if session.types == nil, let profile = session.profile, profile.sampling == nil, isPython(profile) {
             hints.append(
-                "-o shows a Python program's objects by type, and its own functions in place of the interpreter's.")
+                "-o shows a Python program's objects by type, and its own functions in place of the interpreter's."
+            )
         }
         hints += session.hints.map(Escape.text)
         if let profile = session.profile, session.hints.isEmpty, lacksLines(profile) {
