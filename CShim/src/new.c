@@ -204,7 +204,7 @@ static MEMTRACK_COLD void *own_definition(const char *name, const void *caller)
             if (MEMTRACK_LIKELY(got != NULL)) \
                 return memtrack_allocated_short(got, size ? size : 1); \
         } \
-        return plain ? name##_sampling arguments : name##_other arguments; \
+        return plain == SAMPLING ? name##_sampling arguments : name##_other arguments; \
     }
 MEMTRACK_NEW_FUNCTIONS(MEMTRACK_DEFINE_NEW)
 
