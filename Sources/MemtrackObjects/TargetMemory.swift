@@ -14,8 +14,8 @@ public protocol TargetMemory {
 
 /// Why there is no census. The site tables stand without one.
 public enum CensusError: Error, Sendable, Hashable {
-    /// The kernel refuses to let this process read the memory of that one. An errno.
-    case refused(errno: Int32)
+    /// The kernel refuses to let this process read the memory of that one.
+    case refused(Refusal)
     case processEnded
     /// The program was replaced by another (exec) while it was read.
     case processReplaced
@@ -26,12 +26,35 @@ public enum CensusError: Error, Sendable, Hashable {
     case sampled
 }
 
+/// What is known of a refusal: it decides what a user can do about it.
+public enum Refusal: Sendable, Hashable {
+    /// `kernel.yama.ptrace_scope` is above 0 (1: descendants alone, 2: root alone, 3: nobody).
+    case yama(scope: Int)
+    /// The system call is not there.
+    case noCall
+    case other
+}
+
+extension Refusal: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .yama(1):
+            "kernel.yama.ptrace_scope is 1, so that only who has launched a program may, or root: start it with "
+                + "memtrack-preload -o, or run memtrack as root"
+        case .yama(2): "kernel.yama.ptrace_scope is 2, so that only root may: run memtrack as root"
+        case .yama(let scope): "kernel.yama.ptrace_scope is \(scope), so that nobody may until the next boot"
+        case .noCall:
+            "process_vm_readv is forbidden: a seccomp filter, as of a container, or a kernel without it"
+        case .other:
+            "it is another user's process or not dumpable, or a seccomp filter forbids process_vm_readv; root may"
+        }
+    }
+}
+
 extension CensusError: CustomStringConvertible {
     public var description: String {
         switch self {
-        case .refused:
-            "the kernel does not let memtrack read the memory (ptrace rights: see /proc/sys/kernel/yama/ptrace_scope; "
-                + "a seccomp filter or another user's process refuse as well)"
+        case .refused(let refusal): "the kernel does not let memtrack read the memory (\(refusal))"
         case .processEnded: "ended while objects were being read"
         case .processReplaced: "replaced by another program while objects were being read"
         case .noLiveMap: "there is no map of live blocks: counting has stopped or not begun"

@@ -85,6 +85,13 @@ public struct Procfs: Sendable {
         return line.text
     }
 
+    /// Who may look into the memory of whom, as the security module Yama sees it: 0 for the usual rules; nil where there
+    /// is no Yama.
+    public var yamaScope: Int? {
+        (try? read("\(root)/sys/kernel/yama/ptrace_scope")).flatMap(Lines.first(of:))
+            .flatMap { $0.decimal }.map { Int(clamping: $0) }
+    }
+
     /// Whether the very process that started at `startTicks` still runs. A zombie does not. 0 ticks stand
     /// for "not known": any process of that number counts. Where `/proc` does not tell, a process that
     /// answers to signals is taken for alive, so that nobody tidies up behind a living process.

@@ -15,7 +15,13 @@ struct ReadableProcess: TargetMemory {
         let got = memtrack_peek(pid, address, base, buffer.count)
         if got >= 0 { return got }
         if got == -Int(ESRCH) { throw .processEnded }
-        throw .refused(errno: Int32(-got))
+        throw .refused(refusal(errno: Int32(-got)))
+    }
+
+    private func refusal(errno: Int32) -> Refusal {
+        if errno == ENOSYS { return .noCall }
+        if let scope = procfs.yamaScope, scope > 0 { return .yama(scope: scope) }
+        return .other
     }
 
     func populated(_ range: Range<UInt64>) -> [Range<UInt64>] {

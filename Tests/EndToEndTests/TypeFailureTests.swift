@@ -25,7 +25,7 @@ import Testing
     @Test(arguments: [
         ("kill", "same", "ended while"), ("exec", "same", "replaced by another program"),
         ("exec", "empty", "replaced by another program"), ("EPERM", "same", "does not let memtrack read"),
-        ("ENOSYS", "same", "does not let memtrack read"),
+        ("ENOSYS", "same", "does not let memtrack read the memory (process_vm_readv is forbidden"),
     ]) func readingSaysWhy(how: String, variables: String, reason: String) throws {
         let python = try #require(Command.python)
         let program = try Stepped([python, "-c", Self.target, variables], ["MEMTRACK_OBJECTS": "1"])
@@ -40,6 +40,34 @@ import Testing
         if how.hasPrefix("E") { #expect(try program.types().count("Kept") == 5000) }
         kill(program.running.pid, SIGKILL)
         _ = try program.running.wait()
+    }
+
+    /// Yama says who may, and the line says what Yama says: to one who looks at a stranger, and to a launcher.
+    @Test(arguments: [
+        ("0", "or not dumpable"), ("1", "ptrace_scope is 1, so that only who has launched"),
+        ("2", "ptrace_scope is 2, so that only root may"), ("3", "ptrace_scope is 3, so that nobody may"),
+    ]) func yamaSaysNo(scope: String, reason: String) throws {
+        let python = try #require(Command.python)
+        let place = try TemporaryDirectory()
+        let file = place.file("scope")
+        try (scope + "\n").write(toFile: file, atomically: true, encoding: .utf8)
+        let variables = try Self.meddling("EPERM").merging(["MEDDLE_SCOPE": file]) { $1 }
+        let program = try Stepped([python, "-c", Self.target, "same"], ["MEMTRACK_OBJECTS": "1"])
+        _ = try program.line("ready")
+        let reader = [try Build.reader(), "objects", "--region", program.region]
+        let looked = try Command.run(reader, environment: variables)
+        #expect(looked.end == .exited(1) && looked.errorText.contains(reason), "\(looked.errorText)")
+        #expect(looked.errorText.split(separator: "\n").count == 1)
+        let report = try Command.run(
+            [try Build.reader(), "report", "--region", program.region, "--objects"], environment: variables)
+        #expect(report.isSuccess && report.outputText.contains("Live now"), "\(report.outputText)")
+        #expect(report.outputText.replacing(/\s+/, with: " ").contains(reason), "\(report.outputText)")
+        #expect(try program.finish().isSuccess)
+        if scope == "2" {
+            let run = try Self.launch(["1"], variables).wait()
+            #expect(run.isSuccess)
+            try Self.expectReport(run, reason, hasTypes: false)
+        }
     }
 
     private static let bot = """

@@ -262,7 +262,7 @@ private struct FakeHeap {
         #expect(result.blocks == 1 && result.unreadableBytes == 32)
     }
 
-    @Test(arguments: [CensusError.refused(errno: 1), .processEnded]) func refusalsAreErrors(
+    @Test(arguments: [CensusError.refused(.other), .processEnded]) func refusalsAreErrors(
         error: CensusError
     ) {
         var heap = FakeHeap()
