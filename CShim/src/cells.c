@@ -19,7 +19,10 @@ static uint32_t insert_cell(uint32_t hash, uint32_t stack, uint32_t size_class)
 {
     struct memtrack_header *region = memtrack_rt.region;
     uint32_t next = MEMTRACK_LOAD(&region->cell_next);
-    if (!stack || next >= MEMTRACK_CELL_LIMIT || next - memtrack_rt.cell_bias >= MEMTRACK_MAX_COUNTER_INDEX)
+    /* A stack of another region: a handler has forked since it was taken. */
+    if (!stack || stack >= MEMTRACK_LOAD(&region->node_next))
+        return 0;
+    if (next >= MEMTRACK_CELL_LIMIT || next - memtrack_rt.cell_bias >= MEMTRACK_MAX_COUNTER_INDEX)
         return 0;
     uint32_t *directory = memtrack_region_at(MEMTRACK_CELL_DIRECTORY_PAGE);
     if (!memtrack_intern_record(directory, MEMTRACK_CELL_CHUNKS, next - region->cell_base, MEMTRACK_CELLS_PER_CHUNK,
@@ -29,6 +32,8 @@ static uint32_t insert_cell(uint32_t hash, uint32_t stack, uint32_t size_class)
     if (!table)
         return 0;
     uint32_t id = MEMTRACK_ADD(&region->cell_next, 1);
+    if (id < MEMTRACK_FIRST_CELL)
+        return 0; /* a handler has forked: the parent's region reads as zeros here */
     struct memtrack_cell *cell =
         memtrack_intern_record(directory, MEMTRACK_CELL_CHUNKS, id - region->cell_base, MEMTRACK_CELLS_PER_CHUNK,
                      sizeof(*cell));

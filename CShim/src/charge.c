@@ -63,14 +63,19 @@ MEMTRACK_COLD void memtrack_count_shared_free(struct memtrack_counters *counters
         MEMTRACK_ADD(&counters->temporary, blocks);
 }
 
+/* A hook that goes on in a forked child: nothing of its parent's may get into the child's tables. */
+static bool is_of_parent(const struct memtrack_thread *thread)
+{
+    return thread->memo->region != MEMTRACK_LOAD(&memtrack_rt.region) || MEMTRACK_LOAD(&memtrack_rt.stopped);
+}
+
 MEMTRACK_COLD struct memtrack_counters *memtrack_charge_slow(struct memtrack_thread *thread, const uintptr_t *frame,
                                                              uint64_t size, struct memtrack_memo_entry *entry,
                                                              uint32_t *cell)
 {
     uint32_t size_class = memtrack_size_class(size);
     uint32_t stack;
-    /* A hook that goes on in a forked child: nothing of its parent's may get into the child's tables. */
-    if (MEMTRACK_UNLIKELY(thread->memo->region != memtrack_rt.region) || MEMTRACK_UNLIKELY(memtrack_rt.stopped))
+    if (MEMTRACK_UNLIKELY(is_of_parent(thread)))
         return NULL;
     const struct memtrack_walk *walk = NULL;
     if (memtrack_rt.special)
@@ -79,6 +84,8 @@ MEMTRACK_COLD struct memtrack_counters *memtrack_charge_slow(struct memtrack_thr
         stack = entry->stack;
     else
         walk = memtrack_stack_miss(thread, frame, &stack);
+    if (MEMTRACK_UNLIKELY(is_of_parent(thread)))
+        return NULL;
     *cell = memtrack_cell(stack, size_class);
     struct memtrack_counters *counters = memtrack_counters_for(thread, *cell, size);
     if (MEMTRACK_LIKELY(counters && *cell >= MEMTRACK_FIRST_CELL)) {

@@ -119,6 +119,15 @@ void memtrack_resolve_fork(void)
     *(void **)&next__Fork = dlsym(RTLD_NEXT, "_Fork");
 }
 
+/* The child does not wait for its first allocation: the hook would count in its parent's region. */
+static void settle(long child)
+{
+    if (child != 0)
+        memtrack_private_keep_on_fork(false);
+    else if (!memtrack_rt.stopped && memtrack_is_forked_child())
+        memtrack_fork_repair();
+}
+
 static pid_t forked(pid_t (*next)(void))
 {
     if (MEMTRACK_UNLIKELY(!next)) {
@@ -133,8 +142,8 @@ static pid_t forked(pid_t (*next)(void))
     if (MEMTRACK_UNLIKELY(is_in_hook))
         memtrack_private_keep_on_fork(true);
     pid_t child = next();
-    if (MEMTRACK_UNLIKELY(is_in_hook) && child != 0)
-        memtrack_private_keep_on_fork(false);
+    if (MEMTRACK_UNLIKELY(is_in_hook))
+        settle(child);
     return child;
 }
 
@@ -160,7 +169,7 @@ long memtrack_forking_syscall(long number, long a, long b, long c, long d, long 
     if (is_in_hook)
         memtrack_private_keep_on_fork(true);
     long child = memtrack_next_syscall(number, a, b, c, d, e, f);
-    if (is_in_hook && child != 0)
-        memtrack_private_keep_on_fork(false);
+    if (is_in_hook)
+        settle(child);
     return child;
 }

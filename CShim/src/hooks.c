@@ -13,10 +13,11 @@
 #include "samplingway.h"
 #include "shortway.h"
 
-/* A forked child has no region until its repair is through; a signal handler may get here meanwhile. */
+/* A forked child has no region until its repair is through; a signal handler may get here meanwhile, and a hook that was
+ * interrupted by the fork. */
 static bool has_region(void)
 {
-    return !memtrack_rt.stopped && MEMTRACK_LOAD_ACQUIRE(&memtrack_rt.region) != NULL;
+    return !memtrack_rt.stopped && MEMTRACK_LOAD_ACQUIRE(&memtrack_rt.region) != NULL && !memtrack_is_forked_child();
 }
 
 static void shared_allocation(uint32_t cell, uint64_t size)

@@ -110,8 +110,9 @@ MEMTRACK_INLINE struct memtrack_block memtrack_livemap_take_plain(uint32_t *slot
     if (!(low & 1)) {
         found.cell = low >> 8;
         found.size = (low >> 2) & 63;
-        if (MEMTRACK_LIKELY(low != 0) && MEMTRACK_LIKELY(((low >> 1) & 1) == half))
-            MEMTRACK_STORE(slot, 0u); /* a slot of nobody is not ours to write */
+        /* A slot of nobody is not ours to write, nor the second of two, which mostly reads as a block without a cell. */
+        if (MEMTRACK_LIKELY(found.cell != 0) && MEMTRACK_LIKELY(((low >> 1) & 1) == half))
+            MEMTRACK_STORE(slot, 0u);
         else
             found.cell = 0;
     } else {

@@ -68,13 +68,22 @@ MEMTRACK_INLINE uint32_t flags_of(const struct memtrack_walk *walk, uint32_t i, 
     return walk->frame[i].flags | (i + 1 == walk->count ? end : 0);
 }
 
+/* So that it is found; in the table of the region it is in. A handler may have forked meanwhile, and the child has another
+ * region, or none. */
+static void put(const struct memtrack_header *region, const struct memtrack_frame *frame, uint32_t id)
+{
+    struct memtrack_intern_table *table = MEMTRACK_LOAD_ACQUIRE(&nodes);
+    if (MEMTRACK_LIKELY(table && MEMTRACK_LOAD(&memtrack_rt.region) == region))
+        memtrack_intern_put(table, (uint64_t)tag_of(frame) << 32 | id);
+}
+
 /* Makes a run of nodes for frames [0, count), below `parent`. The id of the innermost; 0 where there is no room. */
 static MEMTRACK_COLD uint32_t append(struct memtrack_walk *walk, uint32_t count, uint32_t parent, uint32_t end)
 {
     struct memtrack_header *region = memtrack_rt.region;
     uint32_t next = MEMTRACK_LOAD(&region->node_next);
-    if (next >= MEMTRACK_MOST_NODES || MEMTRACK_MOST_NODES - next < count)
-        return 0;
+    if (next >= MEMTRACK_MOST_NODES || MEMTRACK_MOST_NODES - next < count || parent >= next)
+        return 0; /* full; or a handler has forked, and the parent is one of another region */
     /* Room first: ids taken in vain would stay taken, call after call. */
     if (!record_made(next) || !record_made(next + count - 1) || !memtrack_intern_with_room(&nodes))
         return 0;
@@ -92,14 +101,14 @@ static MEMTRACK_COLD uint32_t append(struct memtrack_walk *walk, uint32_t count,
         MEMTRACK_STORE_RELEASE(&node->module_index, frame->module);
         frame->node = id;
         if (MEMTRACK_UNLIKELY(begins_chunk(id) && id != first))
-            memtrack_intern_put(MEMTRACK_LOAD_ACQUIRE(&nodes), (uint64_t)tag_of(frame) << 32 | id);
+            put(region, frame, id);
         if (flags & MEMTRACK_NODE_TRUNCATED)
             MEMTRACK_ADD(&region->health.truncated_stacks, 1);
         if (flags & MEMTRACK_NODE_INCOMPLETE)
             MEMTRACK_ADD(&region->health.incomplete_stacks, 1);
     }
     /* The whole run is there before anyone can find it. */
-    memtrack_intern_put(MEMTRACK_LOAD_ACQUIRE(&nodes), (uint64_t)tag_of(&walk->frame[count - 1]) << 32 | first);
+    put(region, &walk->frame[count - 1], first);
     return parent;
 }
 

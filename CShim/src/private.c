@@ -192,7 +192,9 @@ void memtrack_private_after_fork(bool interrupted)
         scratch.at = scratch.end;
         return;
     }
-    if (memtrack_rt.pid_check || is_kept_on_fork) /* nothing has wiped it */
+    /* Wiped by the kernel, mostly, but a hook that a handler forked just before it was BUSY has gone on since, and has put
+     * its parent's counters there. */
+    if (scratch.end > scratch.first)
         memtrack_sys3(SYS_madvise, scratch.first, scratch.end - scratch.first, MADV_DONTNEED);
     if (is_kept_on_fork && scratch.end > scratch.first)
         memtrack_sys3(SYS_madvise, scratch.first, scratch.end - scratch.first, MADV_WIPEONFORK);

@@ -226,6 +226,8 @@ static bool has_earned(struct memtrack_thread *thread, uint32_t index)
 /* The counters for `index` when memtrack_thread.chunks has none yet: in the thread's bank, or marked as shared. */
 MEMTRACK_COLD struct memtrack_counters *memtrack_counters_make(struct memtrack_thread *thread, uint32_t index)
 {
+    if (MEMTRACK_UNLIKELY(memtrack_is_forked_child()))
+        return NULL; /* a handler forked just before this hook was BUSY: these are the parent's */
     if (!has_earned(thread, index)) {
         struct memtrack_counters *shared = memtrack_shared_counters(index);
         if (shared)

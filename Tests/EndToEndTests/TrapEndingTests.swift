@@ -185,3 +185,23 @@ import Testing
         #expect(report.totals.allocations <= 20_000)
     }
 }
+
+/// Blocks that are not what they are taken for. The fixture is strangers.c.
+@Suite struct TrapLiveMapTests {
+    /// Guards the slot of another block: an address that is none of ours is looked up in it, and must not clear it.
+    @Test func freesOfUnknownBlocks() throws {
+        let session = try Session()
+        let environment = try session.environment(preload: [Compiled.interruptible()])
+        let finished = try Command.run(
+            [Compiled.fixture("strangers.c", ["-O1"])], environment: environment)
+        #expect(finished.isSuccess, "\(finished.end)")
+        let region = try session.region()
+        for size in [40, 640] as [UInt64] {
+            let cells = region.cells.filter { $0.sizeClass == SizeClass.containing(size) }.map(\.counters)
+            #expect(cells.map(\.allocations).reduce(0, +) == 1000)
+            #expect(cells.map(\.frees).reduce(0, +) == 500)
+            #expect(cells.map(\.liveBytes).reduce(0, +) == Int64(500 * size))
+        }
+        #expect(region.health.unknownFrees >= 3000)
+    }
+}

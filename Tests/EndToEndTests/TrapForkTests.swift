@@ -110,9 +110,11 @@ import Testing
         #expect(regions.map { $0.identity.arguments.last } == ["chain", "4", "3", "2", "1", "0"])
     }
 
-    /// Guards the repair after a fork that happened inside a hook: the interrupted thread's memory is left alone.
-    @Test func forkInAHandlerThatInterruptsAHook() throws {
-        let regions = try run("handler", preload: [Compiled.interruptible()]).regions()
+    /// Guards the repair after a fork that happened inside a hook: the interrupted thread's memory is left alone, also that
+    /// of a walk, whose stack must not get into the child's tables.
+    @Test(arguments: ["handler", "missing-handler"])
+    func forkInAHandlerThatInterruptsAHook(_ mode: String) throws {
+        let regions = try run(mode, preload: [Compiled.interruptible()]).regions()
         #expect(regions.count == 301)
         for child in regions.dropFirst() {
             let inHandler = child.cells.filter { $0.sizeClass == SizeClass.containing(500) }
@@ -133,6 +135,22 @@ import Testing
         for child in regions.dropFirst() {
             #expect(child.damagedRecords == 0 && child.totals.allocations >= 1000)
         }
+    }
+
+    /// Guards the hook that goes on in a child which is not counted: nothing that it counts with is there any more.
+    @Test(arguments: ["handler", "quiet-handler", "missing-handler"])
+    func childrenNotWantedInAHandler(_ mode: String) throws {
+        let session = try Session()
+        let environment = try session.environment(
+            preload: [Compiled.interruptible()],
+            ["MEMTRACK_CHILDREN": "0", "MEMTRACK_LAUNCHER_PID": String(getpid())])
+        let finished = try Command.run(
+            [Compiled.fixture("fork.c", ["-O1"]), mode], environment: environment)
+        #expect(finished.isSuccess, "\(finished.end)")
+        let region = try session.region()
+        #expect(region.identity.origin == .exec)
+        #expect(region.totals.liveBlocks == 0)
+        #expect(region.damagedRecords == 0)
     }
 
     /// Guards `--no-children`: the child is not counted, and goes on in peace.

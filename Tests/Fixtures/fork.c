@@ -186,13 +186,40 @@ static volatile sig_atomic_t forks, returned;
 static pid_t child[FORKS];
 
 static int quietly; /* the child allocates nothing before it is back in the hook */
+static int bare;    /* it is made by an instruction of its own, which nobody can see */
+static int missing; /* every hook sees another stack */
+
+static long raw_fork(void)
+{
+    long result = SYS_fork;
+    __asm__ volatile("syscall" : "+a"(result) : : "rcx", "r11", "memory");
+    return result;
+}
+
+/* The bits of `path` choose which of two call sites each level goes through. */
+SITE static void *descend(int depth, unsigned path, size_t size)
+{
+    void *block;
+    if (depth == 0) {
+        block = make(size);
+    } else if (path & 1) {
+        block = descend(depth - 1, path >> 1, size);
+        __asm__ volatile("# odd"); /* else the compiler makes one call of the two */
+    } else {
+        block = descend(depth - 1, path >> 1, size);
+        __asm__ volatile("# even");
+    }
+    KEEP(block);
+    return block;
+}
 
 static void fork_in_handler(int signal)
 {
     (void)signal;
     int saved = errno;
     if (forks < FORKS) {
-        pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0); /* fork may take locks of libc that are held */
+        /* fork may take locks of libc that are held */
+        pid_t pid = (pid_t)(bare ? raw_fork() : syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0));
         if (pid == 0) {
             for (int i = 0; i < 20 && !quietly; i++)
                 free(make(500));
@@ -213,9 +240,10 @@ static int in_handler(void)
     sigaction(SIGALRM, &action, NULL);
     struct itimerval often = {{0, 500}, {0, 500}}, never = {{0, 0}, {0, 0}};
     setitimer(ITIMER_REAL, &often, NULL);
+    unsigned path = 0;
     while (forks < FORKS)
         for (int i = 0; i < 100; i++) {
-            free(make((size_t)(32 + i % 90)));
+            free(missing ? descend(18, path++, (size_t)(32 + i % 90)) : make((size_t)(32 + i % 90)));
             if (returned) {
                 for (int n = 0; n < 1000; n++)
                     free(make((size_t)(1000 + n)));
@@ -248,6 +276,14 @@ int main(int count, char **arguments)
         return in_handler();
     if (strcmp(mode, "quiet-handler") == 0) {
         quietly = 1;
+        return in_handler();
+    }
+    if (strcmp(mode, "missing-handler") == 0) {
+        missing = 1;
+        return in_handler();
+    }
+    if (strcmp(mode, "bare-handler") == 0) {
+        bare = missing = 1;
         return in_handler();
     }
     return 64;
