@@ -109,12 +109,16 @@ let package = Package(
 // `make fuzz`: libFuzzer brings main, so these are no part of an ordinary build.
 if Context.environment["MEMTRACK_FUZZ"] != nil {
     package.targets += [
+        .target(name: "FuzzSupport", path: "Tests/Fuzz/Support", swiftSettings: settings),
         .executableTarget(
-            name: "fuzz-region", dependencies: ["MemtrackRegion", "MemtrackProfile", "MemtrackReport"],
+            name: "fuzz-region",
+            dependencies: ["FuzzSupport", "MemtrackRegion", "MemtrackProfile", "MemtrackReport"],
             path: "Tests/Fuzz/Region", swiftSettings: settings),
         .executableTarget(
             name: "fuzz-profile",
-            dependencies: ["MemtrackProfile", "MemtrackProfileFile", "MemtrackReport", "CZlib"],
+            dependencies: [
+                "FuzzSupport", "MemtrackProfile", "MemtrackProfileFile", "MemtrackReport", "CZlib",
+            ],
             path: "Tests/Fuzz/Profile", swiftSettings: settings),
     ]
 }

@@ -77,6 +77,11 @@ MEMTRACK_COLD struct memtrack_counters *memtrack_charge_slow(struct memtrack_thr
     uint32_t stack;
     if (MEMTRACK_UNLIKELY(is_of_parent(thread)))
         return NULL;
+    if (MEMTRACK_UNLIKELY(memtrack_is_cramped(thread, frame))) {
+        MEMTRACK_HEALTH(foreign_stacks, 1);
+        *cell = memtrack_builtin_cell(MEMTRACK_KIND_NO_STACK, size);
+        return memtrack_counters_for(thread, *cell, size);
+    }
     const struct memtrack_walk *walk = NULL;
     if (memtrack_rt.special)
         stack = memtrack_stack_special(thread, frame);

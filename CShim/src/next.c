@@ -212,6 +212,7 @@ MEMTRACK_COLD void memtrack_resolve(void)
     memtrack_resolve_mlockall();
     memtrack_resolve_jemalloc();
     memtrack_resolve_exec();
+    memtrack_resolve_sigaltstack();
     bool is_sanitized = has_sanitizer();
     memtrack_python_find();
     /* A function that is not there left a message, in our arena, which the target must not find: a success drops it. Not

@@ -37,6 +37,7 @@ void memtrack_resolve_seccomp(void);  /* seccomp.c */
 void memtrack_resolve_mlockall(void); /* lock.c */
 void memtrack_resolve_jemalloc(void); /* jemalloc.c */
 void memtrack_resolve_exec(void);     /* exec.c */
+void memtrack_resolve_sigaltstack(void); /* altstack.c */
 bool memtrack_next_is_glibc(void);
 
 /* The bootstrap arena, next.c. */

@@ -129,6 +129,9 @@ bool memtrack_fork_repair(void);                      /* by its first allocation
 /* guard.c: false while the hook that the thread is BUSY with may be running */
 bool memtrack_hook_is_abandoned(struct memtrack_thread *thread, const uintptr_t *frame);
 
+/* altstack.c: is there too little room for a walk? */
+bool memtrack_is_cramped(struct memtrack_thread *thread, const uintptr_t *frame);
+
 /* region_file.c: creating the region and taking pages from it */
 bool memtrack_region_create(const struct memtrack_header *parent, uint32_t cell_base); /* parent: NULL after exec */
 uint32_t memtrack_region_take(uint32_t pages);        /* page index of zeroed, reserved pages; 0 if refused */

@@ -83,6 +83,23 @@ import Testing
         #expect(touched.allSatisfy { site in !site.stack.contains { $0.function == "main" } })
     }
 
+    /// Guards the look at how much room a handler's stack has: a walk of 2 KB would end below it. With room, there is a stack.
+    /// The fixture is small_stack.c, and takes no more than 400 bytes without us.
+    @Test(arguments: [("mapped", 600), ("own", 600), ("mapped", 8000), ("own", 8000)])
+    func smallAlternateStack(_ place: String, _ bytes: Int) throws {
+        let program = try Compiled.fixture("small_stack.c", ["-O1"])
+        #expect(try Command.run([program, place, "400"]).isSuccess)
+        let session = try Session()
+        let finished = try session.run([program, place, String(bytes)])
+        #expect(finished.isSuccess, "\(finished.end) \(finished.outputText)")
+        let region = try session.region()
+        let handlers = region.cells.filter { $0.sizeClass == SizeClass.containing(77) }
+        #expect(handlers.map(\.counters.allocations).reduce(0, +) == 102)
+        #expect(handlers.map(\.counters.liveBlocks).reduce(0, +) == 0)
+        let unwound = handlers.filter { $0.kind == .site }.map(\.counters.allocations).reduce(0, +)
+        #expect(unwound == (bytes > 4096 ? 102 : 2))
+    }
+
     /// Threads, forks, signals, jumps and coroutines at once: whatever they do to each other, it ends well.
     @Test func stress() throws {
         let session = try Session()

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import CZlib
-import Glibc
+import FuzzSupport
 import MemtrackProfile
 import MemtrackProfileFile
 import MemtrackReport
@@ -22,9 +22,7 @@ enum FuzzProfile {
                 wrappers: WrapperMatcher())
         else { return }
         let text = FinalReport.render(loaded.summary, layout: Layout(width: 80))
-        for byte in text.utf8 where byte < 0x20 && byte != 0x0a || byte == 0x7f {
-            fatalError("a control character, \(byte), in the report")
-        }
+        Harness.expectPlainText(text)
         _ = try? ReportJSON.report(loaded.summary)
         _ = try? ProfileFile.encode(loaded)
     }
@@ -41,22 +39,7 @@ enum FuzzProfile {
     }
 }
 
-/// libFuzzer's main, as a function: the executable's own is this.
-@_silgen_name("LLVMFuzzerRunDriver")
-private func drive(
-    _ count: UnsafeMutablePointer<CInt>, _ arguments: UnsafeMutableRawPointer,
-    _ run: @convention(c) (UnsafePointer<UInt8>?, Int) -> CInt
-) -> CInt
-
 @main
 enum Main {
-    static func main() {
-        var count = CommandLine.argc
-        var arguments = CommandLine.unsafeArgv
-        let status = drive(&count, &arguments) { start, bytes in
-            FuzzProfile.run(UnsafeRawBufferPointer(start: start, count: bytes))
-            return 0
-        }
-        exit(status)
-    }
+    static func main() { Harness.drive(FuzzProfile.run) }
 }

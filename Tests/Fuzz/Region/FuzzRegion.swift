@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import FuzzSupport
 import Glibc
 import MemtrackProfile
 import MemtrackRegion
@@ -63,7 +64,7 @@ enum FuzzRegion {
             }
             touched.append(word)
         }
-        use(state.path, renders: (input.last ?? 0) & 15 == 0)
+        use(state.path, renders: Harness.isChosen(input, oneIn: 16))
         for word in touched {
             for byte in word * 4..<min(word * 4 + 8, state.pristine.count) {
                 (state.mapping + byte).storeBytes(of: state.pristine[byte], as: UInt8.self)
@@ -90,31 +91,13 @@ enum FuzzRegion {
         summary.add(markers: snapshot.markers)
         summary.gauges = snapshot.gauges
         let text = FinalReport.render(summary, layout: Layout(width: 80))
-        // What comes from the region must not command the terminal.
-        for byte in text.utf8 where byte < 0x20 && byte != 0x0a || byte == 0x7f {
-            fatalError("a control character, \(byte), in the report")
-        }
+        Harness.expectPlainText(text)
         let json = (try? ReportJSON.report(summary)) ?? []
         precondition(!json.isEmpty, "no JSON")
     }
 }
 
-/// libFuzzer's main, as a function: the executable's own is this.
-@_silgen_name("LLVMFuzzerRunDriver")
-private func drive(
-    _ count: UnsafeMutablePointer<CInt>, _ arguments: UnsafeMutableRawPointer,
-    _ run: @convention(c) (UnsafePointer<UInt8>?, Int) -> CInt
-) -> CInt
-
 @main
 enum Main {
-    static func main() {
-        var count = CommandLine.argc
-        var arguments = CommandLine.unsafeArgv
-        let status = drive(&count, &arguments) { start, bytes in
-            FuzzRegion.run(UnsafeRawBufferPointer(start: start, count: bytes))
-            return 0
-        }
-        exit(status)
-    }
+    static func main() { Harness.drive(FuzzRegion.run) }
 }
