@@ -104,5 +104,9 @@ MEMTRACK_COLD struct memtrack_counters *memtrack_charge_slow(struct memtrack_thr
     }
     MEMTRACK_HEALTH(overflow_cells, 1);
     *cell = memtrack_builtin_cell(MEMTRACK_KIND_OVERFLOW, size);
-    return memtrack_counters_for(thread, *cell, size);
+    counters = memtrack_counters_for(thread, *cell, size);
+    if (counters)
+        return counters;
+    counters = memtrack_shared_counters(*cell); /* bank 0 has some, see region_file.c */
+    return counters ? (struct memtrack_counters *)((uintptr_t)counters | 1) : NULL;
 }

@@ -77,6 +77,8 @@ MEMTRACK_COLD void memtrack_allocated_shared(uintptr_t address, uint64_t size)
         return;
     }
     uint32_t cell = memtrack_builtin_cell(kind, size);
+    if (!memtrack_shared_counters(cell))
+        cell = memtrack_builtin_cell(MEMTRACK_KIND_OVERFLOW, size);
     if (memtrack_livemap_put(address, size, cell)) {
         shared_allocation(cell, size);
         MEMTRACK_ADD(&memtrack_rt.region->live_bytes, (int64_t)size);

@@ -23,11 +23,14 @@
 #define MEMTRACK_DEFAULT_BYTES (UINT64_C(256) << 20)
 #define MEMTRACK_AHEAD_PAGES 64u
 #define MEMTRACK_BACKOFF 1024u
+#define MEMTRACK_SMALL_PAGES 24u
 #define MEMTRACK_SPACE_SHARE 32u /* the region's part of a limited address space */
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
+
+static uint32_t has_overflow; /* the counters of the overflow cells have been made, or tried */
 
 static void append(char *to, size_t size, const char *text)
 {
@@ -200,6 +203,7 @@ bool memtrack_region_create(const struct memtrack_header *parent, uint32_t cell_
     struct memtrack_header *header = mapping;
     memtrack_rt.reserved_pages = MEMTRACK_INITIAL_PAGES;
     memtrack_rt.region_backoff = 0;
+    has_overflow = 0;
     memtrack_identity_write(header, parent, cell_base, created);
     memtrack_rt.cell_bias = cell_base - MEMTRACK_FIRST_CELL;
     MEMTRACK_STORE_RELEASE(&memtrack_rt.region, header); /* from here a signal handler of ours may count in it */
@@ -263,6 +267,18 @@ static bool reserve_ahead(uint64_t first, uint32_t pages)
     return reserve(first, pages);
 }
 
+/* When there is no room for cells any more, their allocations count under (region full). That needs counters, too: a region
+ * that has outgrown a small program's makes them while there is room. */
+static uint32_t with_overflow(uint64_t page)
+{
+    bool is_small = page < MEMTRACK_SMALL_PAGES && page < memtrack_rt.region_pages / 2;
+    if (MEMTRACK_UNLIKELY(!is_small && !MEMTRACK_LOAD(&has_overflow))) {
+        MEMTRACK_STORE(&has_overflow, 1u);
+        memtrack_shared_counters(memtrack_builtin_cell(MEMTRACK_KIND_OVERFLOW, 0));
+    }
+    return (uint32_t)page;
+}
+
 uint32_t memtrack_region_take(uint32_t pages)
 {
     struct memtrack_header *header = memtrack_rt.region;
@@ -276,9 +292,9 @@ uint32_t memtrack_region_take(uint32_t pages)
     }
     uint64_t first = MEMTRACK_ADD(&header->used_pages, (uint64_t)pages);
     if (first + pages <= MEMTRACK_LOAD_ACQUIRE(&memtrack_rt.reserved_pages))
-        return (uint32_t)first;
+        return with_overflow(first);
     if (first + pages <= memtrack_rt.region_pages && reserve_ahead(first, pages))
-        return (uint32_t)first;
+        return with_overflow(first);
     /* Given back only if nobody has taken pages since; else they stay a hole. */
     uint64_t expected = first + pages;
     __atomic_compare_exchange_n(&header->used_pages, &expected, first, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);

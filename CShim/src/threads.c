@@ -7,6 +7,9 @@
  * are taken and asks the kernel whether the owner is still alive: tgkill with signal 0. A bank keeps its counters
  * when it changes hands: they are sums, it does not matter whose.
  *
+ * A handler that interrupts a thread's first allocation, and allocates, takes a bank for it; the interrupted call may take another.
+ * The first is then nobody's until the thread ends, and keeps its counts, as any bank does.
+ *
  * FEW EVENTS. Counters come by the page, 64 cells. A hundred threads that each count a little all over the place would take a
  * hundred times the pages of one. So a thread other than the first counts in bank 0, with atomic additions, until it has come
  * MEMTRACK_PAGE_EARNED times for the cells of a page.

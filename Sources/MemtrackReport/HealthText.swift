@@ -24,9 +24,11 @@ enum HealthText {
                 "The program forbade itself system calls that counting needs (seccomp): what has no room from then on "
                     + "counts under (region full), and new threads without stacks.")
         }
-        add(health.uncountedAllocations) {
-            "\($0) allocations (\(FigureText.bytes(health.uncountedBytes))) could not be counted at all for want of "
-                + "memory: they are in no figure of this report."
+        if health.uncountedAllocations > 0 {
+            let allocations = FigureText.plural(health.uncountedAllocations, "allocation", "allocations")
+            result.append(
+                "\(allocations) (\(FigureText.bytes(health.uncountedBytes))) could not be counted at all for want of "
+                    + "memory: in no figure of this report.")
         }
         add(UInt64(clamping: shim.damagedRecords)) {
             "\($0) records of the region are damaged and were left out: the program may have overwritten them."
@@ -35,6 +37,10 @@ enum HealthText {
             "\($0) allocations found the table of sites full: sizes are exact, their sites are unknown."
         }
         add(health.overflowNodes) { "\($0) stacks found the table of stacks full and were not recorded." }
+        add(health.sharedBankCalls) {
+            "\($0) calls came from threads without counters of their own (more than 1,023 threads, or no room): "
+                + "sizes are exact, allocations are in (stack not taken)."
+        }
         add(health.untrackedBlocks) {
             "\($0) blocks (\(FigureText.bytes(health.untrackedBytes))) could not be followed: they count as "
                 + "allocated and freed at once, so live figures miss them."
