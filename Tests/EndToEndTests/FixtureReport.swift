@@ -26,15 +26,20 @@ struct FixtureReport: Decodable {
         var frame: Frame
         var stack: [Frame]
         var sizeClasses: [SizeClass]
+        var standardError: StandardError?
 
-        enum Keys: CodingKey { case stack, sizeClasses }
+        enum Keys: CodingKey { case stack, sizeClasses, standardError }
         init(from decoder: any Decoder) throws {
             counters = try Counters(from: decoder)
             frame = try Frame(from: decoder)
             let fields = try decoder.container(keyedBy: Keys.self)
             stack = try fields.decode([Frame].self, forKey: .stack)
             sizeClasses = try fields.decode([SizeClass].self, forKey: .sizeClasses)
+            standardError = try fields.decodeIfPresent(StandardError.self, forKey: .standardError)
         }
+    }
+    struct StandardError: Decodable {
+        var liveBytes: Double
     }
     struct SizeClass: Decodable {
         var minimumBytes: Int
