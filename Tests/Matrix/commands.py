@@ -146,4 +146,14 @@ COMMANDS = [
     ("vim, batch", "seq 1000 > a; vim -Nu NONE -es -c '%s/1/one/g' -c 'wq' a; md5sum a", "vim", False),
     ("cmake", "printf 'cmake_minimum_required(VERSION 3.10)\\nproject(x C)\\nadd_executable(a a.c)\\n' > CMakeLists.txt; " + C_PROGRAM +
      "cmake -S . -B b >/dev/null && cmake --build b >/dev/null && b/a; echo $?", "cmake gcc", False),
+    ("ruby, threads and fork", "ruby -e 'puts (1..20000).map { |i| i.to_s * 3 }.join.size; "
+     "p (1..4).map { Thread.new { (1..1000).map(&:to_s).size } }.map(&:value); fork { exit 3 }; Process.wait; "
+     "p $?.exitstatus'", "ruby", False),
+    ("lua", "lua5.4 -e 'local t = {} for i = 1, 9999 do t[i] = tostring(i) end print(#t)'", "lua5.4", False),
+    ("sbcl", "sbcl --noinform --non-interactive --eval '(print (length (loop for i below 100000 collect "
+     "(format nil \"~a\" i))))'", "sbcl", False),
+    ("ocaml", "echo 'print_int (List.length (List.init 100000 string_of_int));;' > o.ml; ocaml o.ml", "ocaml", False),
+    ("guile", "guile -c '(display (length (map number->string (iota 10000))))'", "guile", False),
+    ("tcl", "echo 'for {set i 0} {$i < 20000} {incr i} {lappend l $i}; puts [llength $l]' | tclsh", "tclsh", False),
+    ("busybox, static or not", "busybox sh -c 'seq 100 | md5sum; exit 4'", "busybox", False),
 ]
