@@ -86,22 +86,23 @@ public struct TypeTableText {
                     detail: lines.layout.showsCallers ? { sites(row, room: $0) } : nil))
         }
         let rest = admitted.dropFirst(shown.count)
+        let filtered = all.filter { row in options.filter.map { !$0.admits(row) } ?? false }
         let rests = [
-            (rest.filter { $0.runtime != nil }[...], "more type", "more types"),
+            (rest.filter { $0.runtime != nil }, "more type", "more types", ""),
             (
-                rest.filter { $0.runtime == nil }[...], "more site of blocks that are no objects",
-                "more sites of blocks that are no objects"
-            ),
+                rest.filter { $0.runtime == nil }, "more site of blocks that are no objects",
+                "more sites of blocks that are no objects", ""
+            ), (filtered.filter { $0.runtime != nil }, "type", "types", " filtered out"),
             (
-                all.filter { row in options.filter.map { !$0.admits(row) } ?? false }[...],
-                "type filtered out", "types filtered out"
+                filtered.filter { $0.runtime == nil }, "site of blocks that are no objects",
+                "sites of blocks that are no objects", " filtered out"
             ),
         ]
-        for (rest, one, many) in rests where !rest.isEmpty {
-            let label = FigureText.plural(UInt64(rest.count), one, many)
+        for (rest, one, many, end) in rests where !rest.isEmpty {
+            let label = FigureText.plural(UInt64(rest.count), one, many) + end
             table.rows.append(
                 Table.Row(
-                    cells: cells(Self.sum(rest), tone: .dim),
+                    cells: cells(Self.sum(rest[...]), tone: .dim),
                     text: { [Span(DisplayWidth.truncateMiddle(label, to: $0), .dim)] }))
         }
         table.rows.append(

@@ -21,6 +21,15 @@ const tables = (() => {
 
   const total = sums(() => 0)[0] || { now: data.types.map(() => 0), base: data.types.map(() => 0) };
 
+  // - pairOf: a figure before and after.
+  const growthColumn = (id, title, pairOf) => ({
+    id, title, unit: "growth", value: (row) => {
+      const [before, after] = pairOf(row);
+      if (before === after) return 0;
+      return before === 0 ? Infinity : (after - before) / Math.abs(before);
+    }, text: (row) => growth(...pairOf(row)), isChange: true,
+  });
+
   // The figures of one profile: all of them; of two: the chosen one, old and new.
   function figureColumns() {
     const chosen = flame.state.type;
@@ -30,13 +39,7 @@ const tables = (() => {
         { id: "old", title: "old", unit, value: (row) => row.base[chosen] },
         { id: "new", title: "new", unit, value: (row) => row.now[chosen] },
         { id: "change", title: "change", unit, value: (row) => row.now[chosen] - row.base[chosen], isChange: true },
-        {
-          id: "percent", title: "%", unit: "growth", value: (row) => {
-            const [before, after] = [row.base[chosen], row.now[chosen]];
-            if (before === after) return 0;
-            return before === 0 ? Infinity : (after - before) / Math.abs(before);
-          }, text: (row) => growth(row.base[chosen], row.now[chosen]), isChange: true,
-        },
+        growthColumn("percent", "%", (row) => [row.base[chosen], row.now[chosen]]),
       ];
     }
     const titles = {
@@ -115,6 +118,7 @@ const tables = (() => {
           cell: (row) => [row[index][0], element("div", { class: "place", text: row[index][1] })],
         };
       }
+      if (unit === "growth") return growthColumn(id, title, (row) => row[index]);
       if (unit.endsWith("-change")) {
         return { id, title, unit: unit.slice(0, -"-change".length), value: (row) => row[index], isChange: true };
       }

@@ -108,6 +108,7 @@ struct PageTests {
         let rows = try #require(two["rows"] as? [[Any]])
         let session = try #require(rows.first { ($0.last as? [String])?.first == "Session  Python" })
         #expect(session[2] as? Int == 20_000 * 96)
+        #expect((session[3] as? [Int]) == [500 * 96, 20_500 * 96])
         #expect((session.last as? [String])?.last == "main.<locals>.<listcomp> (bot.py:12) 100.0 %")
         #expect(two["sortedBy"] as? Int == 2)
         var bare = old

@@ -1140,6 +1140,15 @@ enum PageAssets {
 
           const total = sums(() => 0)[0] || { now: data.types.map(() => 0), base: data.types.map(() => 0) };
 
+          // - pairOf: a figure before and after.
+          const growthColumn = (id, title, pairOf) => ({
+            id, title, unit: "growth", value: (row) => {
+              const [before, after] = pairOf(row);
+              if (before === after) return 0;
+              return before === 0 ? Infinity : (after - before) / Math.abs(before);
+            }, text: (row) => growth(...pairOf(row)), isChange: true,
+          });
+
           // The figures of one profile: all of them; of two: the chosen one, old and new.
           function figureColumns() {
             const chosen = flame.state.type;
@@ -1149,13 +1158,7 @@ enum PageAssets {
                 { id: "old", title: "old", unit, value: (row) => row.base[chosen] },
                 { id: "new", title: "new", unit, value: (row) => row.now[chosen] },
                 { id: "change", title: "change", unit, value: (row) => row.now[chosen] - row.base[chosen], isChange: true },
-                {
-                  id: "percent", title: "%", unit: "growth", value: (row) => {
-                    const [before, after] = [row.base[chosen], row.now[chosen]];
-                    if (before === after) return 0;
-                    return before === 0 ? Infinity : (after - before) / Math.abs(before);
-                  }, text: (row) => growth(row.base[chosen], row.now[chosen]), isChange: true,
-                },
+                growthColumn("percent", "%", (row) => [row.base[chosen], row.now[chosen]]),
               ];
             }
             const titles = {
@@ -1234,6 +1237,7 @@ enum PageAssets {
                   cell: (row) => [row[index][0], element("div", { class: "place", text: row[index][1] })],
                 };
               }
+              if (unit === "growth") return growthColumn(id, title, (row) => row[index]);
               if (unit.endsWith("-change")) {
                 return { id, title, unit: unit.slice(0, -"-change".length), value: (row) => row[index], isChange: true };
               }
@@ -1529,5 +1533,5 @@ enum PageAssets {
         })();
         """###
 
-    static let scriptHash = "sha256-l7wRV5sCPodhbRot/8tbbe2zAkL5FCSkwyS5lzrod6M="
+    static let scriptHash = "sha256-y1kEB9fSgyoSbcn66Uq1hqfopTPjxe18VttTlIidIK0="
 }

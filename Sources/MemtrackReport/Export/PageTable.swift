@@ -11,6 +11,8 @@ struct PageTable {
         case bytes
         case bytesChange = "bytes-change"
         case countChange = "count-change"
+        /// A figure before and after, shown as a percentage.
+        case growth
         case count
         case seconds
         case number
@@ -20,6 +22,7 @@ struct PageTable {
         case text(String)
         case name(String, below: String)
         case number(Double?)
+        case growth(Double, Double)
     }
 
     var id: String
@@ -54,6 +57,7 @@ struct PageTable {
                     case .text(let text): json.value(text)
                     case .name(let name, let below): json.array(of: [name, below]) { $0.value($1) }
                     case .number(let number): json.value(number)
+                    case .growth(let before, let after): json.array(of: [before, after]) { $0.value($1) }
                     }
                 }
             }

@@ -32,7 +32,8 @@ extension PageTable {
         PageTable(
             id: "types", title: "Object types",
             columns: [
-                ("old", .bytes), ("new", .bytes), ("change", .bytesChange), ("old count", .count),
+                ("old", .bytes), ("new", .bytes), ("change", .bytesChange), ("%", .growth),
+                ("old count", .count),
                 ("new count", .count), ("change", .countChange), ("type, allocated in", .name),
             ], sortedBy: 2,
             rows: diff.rows.map { row in
@@ -41,7 +42,8 @@ extension PageTable {
                 let own = row.sites.reduce(0) { $0 &+ $1.bytes }
                 return [
                     .number(Double(row.bytes.old)), .number(Double(row.bytes.new)),
-                    .number(Double(row.bytes.change)), .number(Double(row.count.old)),
+                    .number(Double(row.bytes.change)),
+                    .growth(Double(row.bytes.old), Double(row.bytes.new)), .number(Double(row.count.old)),
                     .number(Double(row.count.new)), .number(Double(row.count.change)),
                     .name(name, below: places(row.sites, of: own)),
                 ]
