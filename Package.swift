@@ -46,12 +46,12 @@ let package = Package(
         .target(
             name: "MemtrackProfileFile",
             dependencies: [
-                "MemtrackProfile", "MemtrackRegion", "CZlib",
+                "MemtrackObjects", "MemtrackProfile", "MemtrackRegion", "CZlib",
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
             ],
             exclude: ["profile.proto"], swiftSettings: settings),
         .target(
-            name: "MemtrackReport", dependencies: ["MemtrackProfile", "MemtrackRegion"],
+            name: "MemtrackReport", dependencies: ["MemtrackObjects", "MemtrackProfile", "MemtrackRegion"],
             swiftSettings: settings),
         .target(
             name: "MemtrackSession",

@@ -37,8 +37,8 @@ public struct Census {
         var result = try blocks.withUnsafeMutableBufferPointer { (blocks) throws(CensusError) in
             try look(at: blocks, &reader)
         }
-        result.torn = torn
-        result.unreadableBytes = reader.unreadableBytes
+        result.reading.tornEntries = torn
+        result.reading.unreadableBytes = reader.unreadableBytes
         return result
     }
 

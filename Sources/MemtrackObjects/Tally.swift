@@ -17,20 +17,21 @@ struct Tally {
     ///   - types: every number that a block has.
     ///   - tracked: objects that the collector knows, by number of type.
     init(_ types: TypeList, tracked: [Int]) {
+        result.reading.processes = 1
         result.types = types.keys.map { CensusType(runtime: $0.runtime, name: $0.name) }
         for place in result.types.indices where place + 1 < tracked.count {
-            result.types[place].trackedCount = tracked[place + 1]
+            result.types[place].sum.trackedCount = tracked[place + 1]
         }
     }
 
     mutating func add(_ blocks: UnsafeMutableBufferPointer<LiveBlock>, _ ownership: Ownership?) {
-        result.blocks += blocks.count
+        result.reading.blocks += blocks.count
         for (place, block) in blocks.enumerated() {
-            result.bytes &+= block.size
+            result.reading.bytes &+= block.size
             if block.type == 0, let owner = ownership?.owner(of: place), owner >= 0 {
                 let type = Int(blocks[owner].type) - 1
-                result.types[type].ownedBlocks += 1
-                result.types[type].ownedBytes &+= block.size
+                result.types[type].sum.ownedBlocks += 1
+                result.types[type].sum.ownedBytes &+= block.size
                 continue
             }
             // Cells are numbered from 1.
@@ -41,10 +42,10 @@ struct Tally {
         }
         for (number, count) in ownership?.unlisted ?? [:] {
             let bytes = UInt64(count) * 8
-            result.types[number - 1].ownedBlocks += count
-            result.types[number - 1].ownedBytes &+= bytes
-            result.blocks += count
-            result.bytes &+= bytes
+            result.types[number - 1].sum.ownedBlocks += count
+            result.types[number - 1].sum.ownedBytes &+= bytes
+            result.reading.blocks += count
+            result.reading.bytes &+= bytes
         }
     }
 
@@ -63,14 +64,14 @@ struct Tally {
                 result.untyped.append(share)
             } else {
                 let type = Int(sum.type) - 1
-                result.types[type].count += sum.count
-                result.types[type].bytes &+= sum.bytes
+                result.types[type].sum.count += sum.count
+                result.types[type].sum.bytes &+= sum.bytes
                 result.types[type].cells.append(share)
             }
         }
         for place in result.types.indices { result.types[place].cells.sort(by: Self.precedes) }
         result.untyped.sort(by: Self.precedes)
-        result.types.removeAll { $0.count == 0 }
+        result.types.removeAll { $0.sum.count == 0 }
         return result
     }
 

@@ -45,8 +45,8 @@ public struct ShimFigures: Sendable, Hashable {
         left.threadsSeen &+= right.threadsSeen
         left.walks &+= right.walks
         left.fullWalks &+= right.fullWalks
-        left.stopped += right.stopped
-        left.damagedRecords += right.damagedRecords
+        left.stopped &+= right.stopped
+        left.damagedRecords &+= right.damagedRecords
         left.stackDepth = max(left.stackDepth, right.stackDepth)
     }
 }

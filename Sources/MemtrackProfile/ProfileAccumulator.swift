@@ -23,12 +23,14 @@ public struct ProfileAccumulator: Sendable {
     private var shim = ShimFigures()
     private var sampling: Sampling?
     private var slackBytes: UInt64 = 0
-    private var peakMoments: [UInt64?] = []
+    /// Of the last process added: of use where it is the only one.
+    private var peakMoment: UInt64?
+    private var peakProcesses = 0
 
     public init() {}
 
     /// Nothing has been added.
-    public var isEmpty: Bool { peakMoments.isEmpty }
+    public var isEmpty: Bool { peakProcesses == 0 }
 
     init(capacity: Int) {
         entries.reserveCapacity(capacity)
@@ -43,7 +45,8 @@ public struct ProfileAccumulator: Sendable {
         shim += profile.shim
         sampling = Sampling.sum(sampling, profile.sampling)
         slackBytes &+= profile.peak.slackBytes
-        peakMoments += Array(repeating: profile.peak.monotonicNanoseconds, count: profile.peak.processes)
+        peakMoment = profile.peak.monotonicNanoseconds
+        peakProcesses &+= profile.peak.processes
     }
 
     /// The sum of everything added so far.
@@ -55,8 +58,8 @@ public struct ProfileAccumulator: Sendable {
         result.sampling = sampling
         result.peak = Peak(
             slackBytes: slackBytes,
-            monotonicNanoseconds: peakMoments.count == 1 ? peakMoments[0] : nil,
-            processes: peakMoments.count)
+            monotonicNanoseconds: peakProcesses == 1 ? peakMoment : nil,
+            processes: peakProcesses)
         makeSites(&result)
         makeSizeClasses(&result)
         return result
@@ -162,7 +165,8 @@ public struct ProfileAccumulator: Sendable {
         self.shim += shim
         self.sampling = Sampling.sum(self.sampling, sampling)
         self.slackBytes &+= slackBytes
-        peakMoments.append(peakMoment)
+        self.peakMoment = peakMoment
+        peakProcesses += 1
     }
 
     /// Tables only grow, so the longer of two is the newer one.

@@ -54,11 +54,7 @@ public struct TypeAccumulator {
         for type in census.types {
             let key = TypeKey(runtime: type.runtime, name: type.name)
             var row = sums[key]?.row ?? TypeRow(runtime: type.runtime, name: type.name)
-            row.count += type.count
-            row.bytes &+= type.bytes
-            row.ownedBlocks += type.ownedBlocks
-            row.ownedBytes &+= type.ownedBytes
-            row.trackedCount += type.trackedCount
+            row.sum += type.sum
             let shares = type.cells.map { Share(site: sites.site($0.cell), count: $0.count, bytes: $0.bytes) }
             sums[key, default: Sum(row: row)].row = row
             sums[key]?.shares += shares
@@ -73,11 +69,7 @@ public struct TypeAccumulator {
             row.bytes &+= share.bytes
             sums[key] = Sum(row: row)
         }
-        table.processes += 1
-        table.blocks += census.blocks
-        table.bytes &+= census.bytes
-        table.tornEntries += census.torn
-        table.unreadableBytes &+= census.unreadableBytes
+        table.reading += census.reading
     }
 
     /// The site of each cell.

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import MemtrackObjects
+
 extension TypeTable {
     /// The objects of several profiles, added up: of hosts, children or runs. nil where none has any. Changes belong to
     /// a run of its own and are left out.
@@ -9,13 +11,7 @@ extension TypeTable {
         var rows: [TypeKey: TypeRow] = [:]
         var sites: [TypeKey: [Frame: TypeSite]] = [:]
         for table in tables {
-            result.processes += table.processes
-            result.blocks += table.blocks
-            result.bytes &+= table.bytes
-            result.changedBlocks &+= table.changedBlocks
-            result.tornEntries += table.tornEntries
-            result.unreadableBytes &+= table.unreadableBytes
-            result.readingSeconds += table.readingSeconds
+            result.reading += table.reading
             result.elapsed = max(result.elapsed, table.elapsed)
             for problem in table.problems where !result.problems.contains(problem) {
                 result.problems.append(problem)
@@ -23,11 +19,7 @@ extension TypeTable {
             for row in table.rows where row.count > 0 {
                 let key = TypeKey(row)
                 var sum = rows[key] ?? TypeRow(runtime: row.runtime, name: row.name)
-                sum.count += row.count
-                sum.bytes &+= row.bytes
-                sum.ownedBlocks += row.ownedBlocks
-                sum.ownedBytes &+= row.ownedBytes
-                sum.trackedCount += row.trackedCount
+                sum.sum += row.sum
                 rows[key] = sum
                 for site in row.sites {
                     var known = sites[key]?[site.frame] ?? TypeSite(frame: site.frame, count: 0, bytes: 0)

@@ -21,18 +21,13 @@ public struct TypeSite: Sendable, Hashable {
 }
 
 /// The live objects of one type; or, without a runtime, the blocks of one function that are no objects.
+@dynamicMemberLookup
 public struct TypeRow: Sendable, Hashable {
     /// nil for blocks that are no objects: these are named by where they were allocated.
     public var runtime: ObjectRuntime?
     /// Untrusted text.
     public var name: String
-    public var count = 0
-    public var bytes: UInt64 = 0
-    /// Blocks that belong to these objects alone: tables, buffers.
-    public var ownedBlocks = 0
-    public var ownedBytes: UInt64 = 0
-    /// Objects known to the runtime's garbage collector.
-    public var trackedCount = 0
+    public var sum = ObjectSum()
     /// Since `TypeTable.changeSince`; `bytesChange` is that of `totalBytes`.
     public var countChange = 0
     public var bytesChange: Int64 = 0
@@ -44,26 +39,23 @@ public struct TypeRow: Sendable, Hashable {
         self.name = name
     }
 
-    public var totalBytes: UInt64 { bytes &+ ownedBytes }
+    public subscript<Value>(dynamicMember path: WritableKeyPath<ObjectSum, Value>) -> Value {
+        get { sum[keyPath: path] }
+        set { sum[keyPath: path] = newValue }
+    }
+
+    public var totalBytes: UInt64 { sum.totalBytes }
     /// `Python`, `C++`, `Swift`.
     public var runtimeName: String? { runtime?.rawValue }
 }
 
 /// What the live memory of a session is, by type.
+@dynamicMemberLookup
 public struct TypeTable: Sendable {
     /// By size.
     public var rows: [TypeRow] = []
-    /// Processes that could be read.
-    public var processes = 0
-    /// Live blocks and bytes: the sum over `rows`, what belongs to objects included.
-    public var blocks = 0
-    public var bytes: UInt64 = 0
-    /// Blocks allocated or freed while they were read: at most so many are missing, or not what they look like.
-    public var changedBlocks: UInt64 = 0
-    public var tornEntries = 0
-    public var unreadableBytes: UInt64 = 0
-    /// Time that reading took.
-    public var readingSeconds: Double = 0
+    /// Its blocks and bytes are the sums over `rows`, what belongs to objects included.
+    public var reading = CensusReading()
     /// Seconds from the start of the session to the reading.
     public var elapsed: Double = 0
     /// Of the moment at which the program was about to end: it has waited for the reading.
@@ -76,6 +68,11 @@ public struct TypeTable: Sendable {
     public var problems: [String] = []
 
     public init() {}
+
+    public subscript<Value>(dynamicMember path: WritableKeyPath<CensusReading, Value>) -> Value {
+        get { reading[keyPath: path] }
+        set { reading[keyPath: path] = newValue }
+    }
 
     /// Of rows that a filter has taken out: the totals stay those of all.
     private var hidden = (objects: 0, tracked: 0)

@@ -3,7 +3,9 @@ internal import MemtrackObjects
 internal import MemtrackProfile
 
 /// What live memory was at the last look, by type. Sums over types are made anew when it is read.
-struct CompanionObjects: Codable {
+typealias CompanionObjects = Joined<CensusReading, CompanionObjectsDetails>
+
+struct CompanionObjectsDetails: Codable {
     struct Site: Codable {
         var function: String
         var file: String?
@@ -17,11 +19,6 @@ struct CompanionObjects: Codable {
         /// `Python`, `C++`, `Swift`; absent for blocks that are no objects, which `name` gives the function of.
         var runtime: String?
         var name: String
-        var count: Int
-        var bytes: UInt64
-        var ownedBlocks: Int
-        var ownedBytes: UInt64
-        var trackedCount: Int
         var countChange: Int
         var bytesChange: Int64
         /// Most bytes first; at most `sitesKept`.
@@ -29,78 +26,72 @@ struct CompanionObjects: Codable {
     }
 
     var elapsedSeconds: Double
+    /// The program was about to end, and waited to be read.
+    var isAtExit: Bool?
     /// What the changes are against; absent for the start.
     var changeSinceSeconds: Double?
-    var processes: Int
-    var blocks: Int
-    var bytes: UInt64
-    var changedBlocks: UInt64
-    var tornEntries: Int
-    var unreadableBytes: UInt64
-    var readingSeconds: Double
+    /// How objects came to be counted.
+    var ways: [String]?
     var problems: [String]
-    var types: [Kind]
+    var types: [Joined<ObjectSum, Kind>]
 
     static let sitesKept = 16
+    /// A count that no process has: a sum of a few such must not overflow.
+    static let countLimit = 1 << 40
 }
 
 extension CompanionObjects {
     init(_ table: TypeTable) {
-        elapsedSeconds = table.elapsed
-        changeSinceSeconds = table.changeSince
-        processes = table.processes
-        blocks = table.blocks
-        bytes = table.bytes
-        changedBlocks = table.changedBlocks
-        tornEntries = table.tornEntries
-        unreadableBytes = table.unreadableBytes
-        readingSeconds = table.readingSeconds
-        problems = table.problems
-        types = table.rows.map { row in
-            Kind(
-                runtime: row.runtimeName, name: row.name, count: row.count, bytes: row.bytes,
-                ownedBlocks: row.ownedBlocks, ownedBytes: row.ownedBytes, trackedCount: row.trackedCount,
-                countChange: row.countChange, bytesChange: row.bytesChange,
-                sites: row.sites.prefix(Self.sitesKept).map(Site.init))
+        let types = table.rows.map { row in
+            Joined<ObjectSum, CompanionObjectsDetails.Kind>(
+                row.sum,
+                CompanionObjectsDetails.Kind(
+                    runtime: row.runtimeName, name: row.name, countChange: row.countChange,
+                    bytesChange: row.bytesChange,
+                    sites: row.sites.prefix(CompanionObjectsDetails.sitesKept)
+                        .map(CompanionObjectsDetails.Site.init)))
         }
+        self.init(
+            table.reading,
+            CompanionObjectsDetails(
+                elapsedSeconds: table.elapsed, isAtExit: table.isAtExit ? true : nil,
+                changeSinceSeconds: table.changeSince, ways: table.ways.isEmpty ? nil : table.ways,
+                problems: table.problems, types: types))
     }
 
     var table: TypeTable {
         var result = TypeTable()
-        result.elapsed = elapsedSeconds
-        result.changeSince = changeSinceSeconds
-        result.processes = max(0, processes)
-        result.blocks = max(0, blocks)
-        result.bytes = bytes
-        result.changedBlocks = changedBlocks
-        result.tornEntries = max(0, tornEntries)
-        result.unreadableBytes = unreadableBytes
-        result.readingSeconds = readingSeconds
-        result.problems = problems
-        result.rows = types.compactMap(\.row)
+        result.reading = first
+        func clamped(_ value: Int) -> Int { min(max(0, value), CompanionObjectsDetails.countLimit) }
+        result.reading.processes = clamped(first.processes)
+        result.reading.blocks = clamped(first.blocks)
+        result.reading.tornEntries = clamped(first.tornEntries)
+        result.elapsed = second.elapsedSeconds
+        result.isAtExit = second.isAtExit ?? false
+        result.changeSince = second.changeSinceSeconds
+        result.ways = second.ways ?? []
+        result.problems = second.problems
+        result.rows = second.types.compactMap { $0.second.row($0.first) }
         result.rows = result.sorted(by: .live)
         return result
     }
 }
 
-extension CompanionObjects.Kind {
-    /// A count that no process has: a sum of a few such must not overflow.
-    private static let countLimit = 1 << 40
-
+extension CompanionObjectsDetails.Kind {
     /// nil where it cannot be: of a runtime that this version does not know.
-    fileprivate var row: TypeRow? {
+    fileprivate func row(_ sum: ObjectSum) -> TypeRow? {
         let known = runtime.map { ObjectRuntime(rawValue: $0) } ?? nil
         if runtime != nil && known == nil { return nil }
-        func clamped(_ value: Int) -> Int { min(max(value, -Self.countLimit), Self.countLimit) }
+        let limit = CompanionObjectsDetails.countLimit
+        func clamped(_ value: Int) -> Int { min(max(value, -limit), limit) }
         var row = TypeRow(runtime: known, name: name)
-        row.count = max(0, clamped(count))
-        row.bytes = bytes
-        row.ownedBlocks = max(0, clamped(ownedBlocks))
-        row.ownedBytes = ownedBytes
-        row.trackedCount = max(0, clamped(trackedCount))
+        row.sum = sum
+        row.sum.count = max(0, clamped(sum.count))
+        row.sum.ownedBlocks = max(0, clamped(sum.ownedBlocks))
+        row.sum.trackedCount = max(0, clamped(sum.trackedCount))
         row.countChange = clamped(countChange)
         row.bytesChange = bytesChange
-        row.sites = sites.prefix(CompanionObjects.sitesKept).map { site in
+        row.sites = sites.prefix(CompanionObjectsDetails.sitesKept).map { site in
             let frame = Frame(
                 function: site.function, file: site.file, line: site.line, module: site.module,
                 kind: Frame.kind(ofFunction: site.function, module: site.module))
@@ -110,7 +101,7 @@ extension CompanionObjects.Kind {
     }
 }
 
-extension CompanionObjects.Site {
+extension CompanionObjectsDetails.Site {
     fileprivate init(_ site: TypeSite) {
         self.init(
             function: site.frame.function, file: site.frame.file, line: site.frame.line,

@@ -85,7 +85,7 @@ public enum ProfileFile {
             peak: companion.map {
                 Peak(
                     slackBytes: $0.peak.slackBytes, monotonicNanoseconds: $0.peak.monotonicNanoseconds,
-                    processes: $0.peak.processes)
+                    processes: min(max(0, $0.peak.processes), 1 << 40))
             })
         var summary = companion?.summary ?? Self.summary(of: message, name: name)
         summary.profile = result.profile

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import MemtrackObjects
 internal import MemtrackProfile
 
 /// One type, or the blocks of one function that are no objects.
-struct JSONType: Encodable {
+typealias JSONType = Joined<ObjectSum, JSONTypeDetails>
+
+struct JSONTypeDetails: Encodable {
     struct Site: Encodable {
         var frame: JSONFrame
         var count: Int
@@ -27,45 +30,29 @@ struct JSONType: Encodable {
     /// `Python`, `C++`, `Swift`; null for what is no object.
     @OrNull var runtime: String?
     var name: String
-    var count: Int
-    /// Of the objects themselves.
-    var bytes: UInt64
-    /// Of blocks that belong to them alone.
-    var ownedBlocks: Int
-    var ownedBytes: UInt64
-    var trackedCount: Int
     var countChange: Int
     /// Of `bytes` and `ownedBytes` together.
     var bytesChange: Int64
     var sites: [Site]
+}
 
+extension JSONType {
     /// - Parameter sites: how many.
     init(_ row: TypeRow, sites limit: Int) {
-        runtime = row.runtimeName
-        name = row.name
-        count = row.count
-        bytes = row.bytes
-        ownedBlocks = row.ownedBlocks
-        ownedBytes = row.ownedBytes
-        trackedCount = row.trackedCount
-        countChange = row.countChange
-        bytesChange = row.bytesChange
-        sites = row.sites.prefix(limit).map(Site.init)
+        self.init(
+            row.sum,
+            JSONTypeDetails(
+                runtime: row.runtimeName, name: row.name, countChange: row.countChange,
+                bytesChange: row.bytesChange, sites: row.sites.prefix(limit).map(JSONTypeDetails.Site.init)))
     }
 }
 
 /// How the types of a moment were found.
-struct JSONTypes: Encodable {
+typealias JSONTypes = Joined<CensusReading, JSONTypesDetails>
+
+struct JSONTypesDetails: Encodable {
     var count: Int
     var trackedCount: Int
-    var blocks: Int
-    var bytes: UInt64
-    var processes: Int
-    /// At most so many blocks are missing, or not what they look like.
-    var changedBlocks: UInt64
-    var tornEntries: Int
-    var unreadableBytes: UInt64
-    var readingSeconds: Double
     /// Since the start of the session.
     var elapsedSeconds: Double
     /// The program was about to end, and waited to be read.
@@ -74,21 +61,15 @@ struct JSONTypes: Encodable {
     @OrNull var changeSinceSeconds: Double?
     /// Why types are missing.
     var problems: [String]
+}
 
+extension JSONTypes {
     init(_ table: TypeTable) {
-        count = table.objects
-        trackedCount = table.trackedObjects
-        blocks = table.blocks
-        bytes = table.bytes
-        processes = table.processes
-        changedBlocks = table.changedBlocks
-        tornEntries = table.tornEntries
-        unreadableBytes = table.unreadableBytes
-        readingSeconds = table.readingSeconds
-        elapsedSeconds = table.elapsed
-        isAtExit = table.isAtExit
-        changeSinceSeconds = table.changeSince
-        problems = table.problems
+        self.init(
+            table.reading,
+            JSONTypesDetails(
+                count: table.objects, trackedCount: table.trackedObjects, elapsedSeconds: table.elapsed,
+                isAtExit: table.isAtExit, changeSinceSeconds: table.changeSince, problems: table.problems))
     }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import Glibc
 internal import MemtrackLaunch
+internal import MemtrackObjects
 internal import MemtrackProfile
 public import MemtrackRegion
 internal import MemtrackReport

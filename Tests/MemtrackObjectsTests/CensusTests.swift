@@ -89,9 +89,9 @@ private struct FakeHeap {
         heap.add(0x90, size: 5000, cell: 0xff_ffff)
         heap.add(0x2000, size: 0)
         let result = try heap.census()
-        #expect(result.blocks == 4)
-        #expect(result.bytes == 24 + 63 + 5000)
-        #expect(result.torn == 0)
+        #expect(result.reading.blocks == 4)
+        #expect(result.reading.bytes == 24 + 63 + 5000)
+        #expect(result.reading.tornEntries == 0)
         #expect(result.untyped.first == CellShare(cell: 0xff_ffff, count: 1, bytes: 5000))
     }
 
@@ -102,8 +102,8 @@ private struct FakeHeap {
         heap.memory.put(9 << 8 | 16 << 2, at: FakeHeap.slots + 0x160 / 32 * 4)
         heap.memory.put(16 << 2, at: FakeHeap.slots + 0x800 / 32 * 4)
         let result = try heap.census()
-        #expect(result.blocks == 1)
-        #expect(result.torn == 2)
+        #expect(result.reading.blocks == 1)
+        #expect(result.reading.tornEntries == 2)
     }
 
     @Test func whatOneObjectAlonePointsToIsItsOwn() throws {
@@ -123,8 +123,8 @@ private struct FakeHeap {
         heap.memory.put(FakeHeap.heap + 0x600, at: FakeHeap.heap + 0x400)
         let result = try heap.census { $0 == table ? "Thing" : nil }
         let type = try #require(result.types.first)
-        #expect(type.name == "Thing" && type.count == 2 && type.bytes == 64)
-        #expect(type.ownedBlocks == 2 && type.ownedBytes == 208)
+        #expect(type.name == "Thing" && type.sum.count == 2 && type.sum.bytes == 64)
+        #expect(type.sum.ownedBlocks == 2 && type.sum.ownedBytes == 208)
         #expect(result.untyped == [CellShare(cell: 1024, count: 2, bytes: 170)])
     }
 
@@ -149,7 +149,7 @@ private struct FakeHeap {
         point(0x400, 0x500)
         point(0x600, 0x400)
         let type = try #require(try heap.census { $0 == table ? "Thing" : nil }.types.first)
-        #expect(type.ownedBlocks == 2 && type.ownedBytes == 128)
+        #expect(type.sum.ownedBlocks == 2 && type.sum.ownedBytes == 128)
     }
 
     /// A pointer just past the head of an array is one to the block; one into its middle is not.
@@ -163,7 +163,7 @@ private struct FakeHeap {
         heap.memory.put(FakeHeap.heap + 0x208, at: FakeHeap.heap + 0x108)
         heap.memory.put(FakeHeap.heap + 0x318, at: FakeHeap.heap + 0x110)
         let type = try #require(try heap.census { $0 == table ? "Thing" : nil }.types.first)
-        #expect(type.ownedBlocks == 1 && type.ownedBytes == 88)
+        #expect(type.sum.ownedBlocks == 1 && type.sum.ownedBytes == 88)
     }
 
     /// A list of one item says itself that it has a buffer of one word, where the map lists none so small.
@@ -190,9 +190,11 @@ private struct FakeHeap {
         let map = RegionLiveMap(root: FakeHeap.root, unit: unit, chunkShift: 26)
         let result = try Census(map, memory: heap.memory, modules: modules).run(expecting: 10)
         let found = try #require(result.types.first)
-        #expect(found.name == "list" && found.count == 2 && found.bytes == 112)
-        #expect(found.ownedBytes == (unit == 16 ? 8 : 0) && result.bytes == 112 + found.ownedBytes)
-        #expect(result.blocks == 2 + found.ownedBlocks)
+        #expect(found.name == "list" && found.sum.count == 2 && found.sum.bytes == 112)
+        #expect(
+            found.sum.ownedBytes == (unit == 16 ? 8 : 0) && result.reading.bytes == 112 + found.sum.ownedBytes
+        )
+        #expect(result.reading.blocks == 2 + found.sum.ownedBlocks)
     }
 
     /// More than what is read before it is known that a block is an object; blocks before it and behind it.
@@ -208,8 +210,8 @@ private struct FakeHeap {
             heap.memory.put(FakeHeap.heap + target, at: FakeHeap.heap + 0x1000 + offset)
         }
         let type = try #require(try heap.census { $0 == table ? "Thing" : nil }.types.first)
-        #expect(type.count == 2 && type.bytes == 8032)
-        #expect(type.ownedBlocks == 2 && type.ownedBytes == 176)
+        #expect(type.sum.count == 2 && type.sum.bytes == 8032)
+        #expect(type.sum.ownedBlocks == 2 && type.sum.ownedBytes == 176)
     }
 
     /// Words that are no longer pointers, in spare room of objects and of what they own: which object a block belongs to may
@@ -233,7 +235,7 @@ private struct FakeHeap {
         }
         let clean = try heap.census { $0 == table ? "Thing" : nil }
         let before = try #require(clean.types.first)
-        #expect(before.ownedBlocks == 40 && before.ownedBytes == 20 * 228)
+        #expect(before.sum.ownedBlocks == 40 && before.sum.ownedBytes == 20 * 228)
         var touched: Set<UInt64> = []
         for _ in 0..<6 {
             let number = UInt64.random(in: 0..<20, using: &random)
@@ -247,11 +249,15 @@ private struct FakeHeap {
         }
         let stale = try heap.census { $0 == table ? "Thing" : nil }
         let after = try #require(stale.types.first)
-        #expect(after.count == before.count && after.bytes == before.bytes && stale.types.count == 1)
-        #expect(stale.blocks == clean.blocks && stale.bytes == clean.bytes)
-        #expect(after.bytes + after.ownedBytes + stale.untyped.reduce(0) { $0 + $1.bytes } == stale.bytes)
+        #expect(
+            after.sum.count == before.sum.count && after.sum.bytes == before.sum.bytes
+                && stale.types.count == 1)
+        #expect(stale.reading.blocks == clean.reading.blocks && stale.reading.bytes == clean.reading.bytes)
+        #expect(
+            after.sum.bytes + after.sum.ownedBytes + stale.untyped.reduce(0) { $0 + $1.bytes }
+                == stale.reading.bytes)
         // Each may gain or lose what it points to, and what follows from that.
-        #expect(abs(after.ownedBlocks - before.ownedBlocks) <= 2 * touched.count)
+        #expect(abs(after.sum.ownedBlocks - before.sum.ownedBlocks) <= 2 * touched.count)
     }
 
     @Test func memoryThatCannotBeReadIsCounted() throws {
@@ -259,7 +265,7 @@ private struct FakeHeap {
         heap.memory.parts[FakeHeap.heap] = nil
         heap.add(0x100, size: 32)
         let result = try heap.census()
-        #expect(result.blocks == 1 && result.unreadableBytes == 32)
+        #expect(result.reading.blocks == 1 && result.reading.unreadableBytes == 32)
     }
 
     @Test(arguments: [CensusError.refused(.other), .processEnded]) func refusalsAreErrors(

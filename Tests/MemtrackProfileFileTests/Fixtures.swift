@@ -46,6 +46,8 @@ enum Fixture {
         table.readingSeconds = 0.5
         table.elapsed = 60
         table.changeSince = 30
+        table.isAtExit = true
+        table.ways = ["python3.11, CPython 3.11: every object is counted."]
         table.problems = ["No types for ls (3): ended while objects were being read."]
         return table
     }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import MemtrackObjects
 import MemtrackProfile
 import MemtrackProfileFile
 import MemtrackRegion
@@ -105,6 +106,53 @@ import Testing
         #expect(throws: ProfileFileError.tooLarge(what: "bytes after decompression", limit: 256 << 20)) {
             try Self.decode(bomb)
         }
+    }
+
+    /// Any figure and any text of the companion may be another, object types included, with a profile that it belongs to.
+    @Test(arguments: 0..<4) func figuresOfACompanionMayBeAnything(seed: Int) throws {
+        let encoded = try ProfileFile.encode(Fixture.loaded)
+        var state = UInt64(seed) &* 0x9e37_79b9_7f4a_7c15 | 1
+        func random(_ bound: Int) -> Int {
+            state ^= state << 13
+            state ^= state >> 7
+            state ^= state << 17
+            return Int(state % UInt64(bound))
+        }
+        let wild = [
+            "-1", "0", "9223372036854775807", "-9223372036854775808", "18446744073709551615", "1e308",
+            "-1e308", "0.5",
+            "null", "[]", "{}", "true", "\"Swift\"", "\"C++\"", "\"\\u001b[2J\"", "\"\"",
+        ]
+        let lines = String(decoding: encoded.companion, as: UTF8.self)
+            .split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
+        let places = lines.indices.filter { place in
+            lines[place].contains("\" : ") && !lines[place].contains("profileCrc32")
+                && ![" [", " {"].contains { lines[place].hasSuffix($0) }
+        }
+        #expect(places.contains { lines[$0].contains("ownedBytes") })
+        var withTypes = 0
+        for _ in 0..<500 {
+            var damaged = lines
+            for _ in 0...random(3) {
+                let place = places[random(places.count)]
+                guard let value = damaged[place].firstRange(of: "\" : ") else { continue }
+                let end = damaged[place].hasSuffix(",") ? "," : ""
+                damaged[place] = damaged[place][..<value.upperBound] + wild[random(wild.count)] + end
+            }
+            guard
+                let read = try? ProfileFile.decode(
+                    name: "x", profile: encoded.profile,
+                    companion: Array(damaged.joined(separator: "\n").utf8), wrappers: WrapperMatcher()),
+                let types = read.summary.types
+            else { continue }
+            withTypes += 1
+            #expect(types.objects >= 0 && types.rows.allSatisfy { $0.count >= 0 && $0.ownedBlocks >= 0 })
+            _ = types.compared(with: Fixture.types).sorted(by: .growth)
+            _ = LoadedProfile.merged([read, read], name: "m")
+            _ = try? TypeDiff(old: [Fixture.loaded], new: [read])
+            _ = try ProfileFile.encode(read)
+        }
+        #expect(withTypes > 20)
     }
 
     /// Any byte may be wrong. The random numbers are the same each time.

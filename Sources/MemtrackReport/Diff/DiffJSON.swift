@@ -47,7 +47,7 @@ public enum DiffJSON {
             var count: Change
             /// With owned memory.
             var bytes: Change
-            var sites: [JSONType.Site]
+            var sites: [JSONTypeDetails.Site]
         }
 
         var oldElapsedSeconds: Double
@@ -65,7 +65,7 @@ public enum DiffJSON {
                 Row(
                     runtime: row.runtimeName, name: row.name, kind: row.kind.text,
                     count: Change(row.count), bytes: Change(row.bytes),
-                    sites: row.sites.map(JSONType.Site.init))
+                    sites: row.sites.map(JSONTypeDetails.Site.init))
             }
         }
     }

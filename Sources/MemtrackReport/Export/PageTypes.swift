@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import MemtrackObjects
 internal import MemtrackProfile
 
 extension PageTable {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import MemtrackObjects
 public import MemtrackProfile
 
 /// One row an object type, by size: runtime, name and counters under the names of the JSON. Blocks that are no objects

@@ -25,6 +25,17 @@ enum FuzzProfile {
         Harness.expectPlainText(text)
         _ = try? ReportJSON.report(loaded.summary)
         _ = try? ProfileFile.encode(loaded)
+        if loaded.summary.types == nil { return }
+        for exporter in [TypesCSVExporter(), TypesJSONLinesExporter(), HTMLExporter()]
+            as [any ProfileExporter]
+        {
+            _ = try? exporter.export(loaded, options: ExportOptions())
+        }
+        guard let sum = LoadedProfile.merged([loaded, loaded], name: "twice") else { return }
+        let types = TypeDiffResult { () throws(TypeDiff.Absence) in try TypeDiff(old: [loaded], new: [sum]) }
+        _ = DiffText.render(
+            ProfileDiff(old: [loaded], new: [sum], by: .site), types: types, DiffTitle([loaded], [sum]),
+            layout: Layout(width: 80), options: DiffOptions())
     }
 
     private static func withChecksum(of profile: [UInt8], in companion: [UInt8]) -> [UInt8] {
