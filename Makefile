@@ -59,6 +59,9 @@ demo-deps:
 bench-deps:
 	@Tests/Scripts/packages build bench
 
+# The short hooks of CPython make no frame.
+$(BUILD)/shim/python_hooks.o: SHIM_CFLAGS += -fomit-frame-pointer
+
 $(BUILD)/shim/%.o: CShim/src/%.c | deps
 	@mkdir -p $(@D)
 	@$(CC) $(SHIM_CFLAGS) -MMD -MP -c $< -o $@

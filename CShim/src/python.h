@@ -46,8 +46,10 @@ void memtrack_python_schedule(void);
 
 /* python_stacks.c: in the constructor; whether and how stacks are taken */
 void memtrack_python_stacks(uint32_t minor);
-/* memtrack_charge for what the wrapped allocator allocates */
 struct memtrack_thread;
+/* A thread that is new here, or has the bank of another now. */
+void memtrack_python_adopt(struct memtrack_thread *thread);
+/* memtrack_charge for what the wrapped allocator allocates */
 struct memtrack_counters *memtrack_python_charge(struct memtrack_thread *thread, const uintptr_t *frame, uint64_t size,
                                                  uint32_t *cell);
 void memtrack_python_forget(uintptr_t block, uint64_t size); /* before it is freed: it may be a code object */

@@ -15,6 +15,10 @@
  *             the same class that last had the same innermost frames. All words are compared, six instructions a frame:
  *             mostly that is all, and where it fails the trie has the answer or gets it
  *
+ * In a thread, `python_state` is the interpreter's thread state that was found to be this thread's, `python_where` the word in
+ * which the interpreter keeps the present one: where the two agree nothing else need be looked at. That word is known from the
+ * code of the interpreter's function that returns it (python_stacks.c); where it is not, the hooks call the function.
+ *
  * So the answer is exact as long as code objects live. When one is freed, its address may become another's: its frames die
  * with it, and all stacks are forgotten (python_stacks.c).
  *
@@ -55,13 +59,14 @@ static const struct memtrack_python_layout memtrack_python_layouts[] = {
 
 struct memtrack_python_stack {
     struct memtrack_counters *counters;
+    uint64_t in_slot; /* what the live map's slot of a block of at most 512 bytes says beside its size */
     uint32_t cell;
     uint32_t size_class;
-    uint16_t count;  /* words */
-    uint16_t is_cut; /* there are more frames further out */
-    uint64_t word[]; /* innermost first, and MEMTRACK_PYTHON_END after the last */
+    uint32_t count;  /* words */
+    uint64_t word[]; /* innermost first, and one of these after the last */
 };
 #define MEMTRACK_PYTHON_END UINT64_C(1) /* no word of a frame, nor is the next number */
+#define MEMTRACK_PYTHON_CUT UINT64_C(2) /* there are more frames further out */
 
 struct memtrack_python_frame {
     uint64_t word;         /* 0: dead */
@@ -89,7 +94,11 @@ struct memtrack_python_line {
 };
 
 struct memtrack_python_cache {
-    uint32_t recent[MEMTRACK_PYTHON_RECENT]; /* offsets of stacks in the arena */
+    union {
+        struct memtrack_python_stack none; /* of no class; `recent` leads here where it has no stack */
+        uint64_t none_words[5];
+    };
+    uint32_t recent[MEMTRACK_PYTHON_RECENT]; /* offsets of stacks from the start of this */
     uint32_t used;                           /* bytes of the arena */
     uint32_t frames_used;
     uint32_t path_length;                    /* the last stack looked up in the trie, outermost frame first */
@@ -100,7 +109,7 @@ struct memtrack_python_cache {
     struct memtrack_python_line lines[MEMTRACK_PYTHON_LINES];
     struct memtrack_python_decoder decoders[MEMTRACK_PYTHON_DECODERS];
     uint32_t heads[MEMTRACK_PYTHON_HEADS];
-    char arena[MEMTRACK_PYTHON_ARENA]; /* at offset 0 a stack of no class, which stands for none */
+    char arena[MEMTRACK_PYTHON_ARENA] __attribute__((aligned(8)));
     struct memtrack_python_frame frames[MEMTRACK_PYTHON_FRAMES]; /* 0 and 1 are not used */
 };
 
@@ -116,6 +125,13 @@ MEMTRACK_INLINE uint32_t memtrack_python_hash(uint64_t a, uint64_t b, uint32_t s
 }
 
 #define MEMTRACK_PYTHON_WORD(base, offset) (*(const uint64_t *)(const void *)((const char *)(base) + (offset)))
+
+/* The same of a state that memtrack_python_frame has given a frame of once, on this thread. */
+MEMTRACK_INLINE uint64_t memtrack_python_known_frame(const struct memtrack_python_layout *at, const char *thread)
+{
+    uint64_t frame = MEMTRACK_PYTHON_WORD(thread, at->frames);
+    return at->frames_next >= 0 ? MEMTRACK_PYTHON_WORD(frame, at->frames_next) : frame;
+}
 
 /* The innermost frame of what memtrack_python_thread said; 0: no Python code runs here, or the thread is not the one
  * whose turn it is. Here and below `at` is known when the code is compiled, so that each hook is made for one version. */
@@ -138,35 +154,39 @@ MEMTRACK_INLINE uint64_t memtrack_python_word(const struct memtrack_python_layou
     return MEMTRACK_PYTHON_WORD(frame, at->code) | (number + 1) << 48;
 }
 
-/* Where `recent` has the stack of `frame`, or else at the place beside (place ^ 1). */
-MEMTRACK_INLINE uint32_t memtrack_python_place(const struct memtrack_python_layout *at, uint64_t frame,
-                                               uint32_t size_class)
+/* Where `recent` has the stack of a frame, or else at the place beside (place ^ 1). `word` is the frame's, `outer` that of the
+ * frame further out, `back`; 0 where there is none. */
+MEMTRACK_INLINE uint32_t memtrack_python_place(uint64_t word, uint64_t outer, uint32_t size_class)
 {
-    uint64_t back = MEMTRACK_PYTHON_WORD(frame, at->back);
-    uint64_t word = memtrack_python_word(at, frame) + size_class;
-    if (back)
-        word += memtrack_python_word(at, back) * 3;
-    return (uint32_t)(word * UINT64_C(0x9e3779b97f4a7c15) >> 53);
+    return (uint32_t)((word + size_class + outer * 8) * UINT64_C(0x9e3779b97f4a7c15) >> 53);
 }
 _Static_assert(MEMTRACK_PYTHON_RECENT == 1u << (64 - 53), "the place is the upper bits of a product");
 
-/* NULL: none that is known to be the stack of `frame`. */
+/* NULL: none that is known to be the stack of the frame. */
 MEMTRACK_INLINE const struct memtrack_python_stack *memtrack_python_recall(const struct memtrack_python_layout *at,
                                                                            const struct memtrack_python_cache *cache,
-                                                                           uint32_t place, uint64_t frame,
-                                                                           uint32_t size_class)
+                                                                           uint32_t place, uint64_t word, uint64_t back,
+                                                                           uint64_t outer, uint32_t size_class)
 {
-    const struct memtrack_python_stack *stack = (const void *)(cache->arena + cache->recent[place]);
-    if (MEMTRACK_UNLIKELY(stack->size_class != size_class))
+    const struct memtrack_python_stack *stack = (const void *)((const char *)cache + cache->recent[place]);
+    if (MEMTRACK_UNLIKELY(stack->size_class != size_class) || MEMTRACK_UNLIKELY(stack->word[0] != word))
         return NULL;
-    const uint64_t *word = stack->word;
-    do {
-        if (MEMTRACK_UNLIKELY(memtrack_python_word(at, frame) != *word))
-            return stack->is_cut && word == stack->word + stack->count ? stack : NULL;
-        word++;
-        frame = MEMTRACK_PYTHON_WORD(frame, at->back);
-    } while (frame);
-    return MEMTRACK_LIKELY(*word == MEMTRACK_PYTHON_END + stack->is_cut) ? stack : NULL;
+    const uint64_t *next = stack->word + 1;
+    if (!back)
+        return MEMTRACK_LIKELY(*next == MEMTRACK_PYTHON_END) ? stack : NULL;
+    if (MEMTRACK_UNLIKELY(outer != *next))
+        return *next == MEMTRACK_PYTHON_CUT ? stack : NULL;
+    for (;;) {
+#pragma GCC unroll 4
+        for (int i = 1; i <= 4; i++) {
+            back = MEMTRACK_PYTHON_WORD(back, at->back);
+            if (!back)
+                return MEMTRACK_LIKELY(next[i] == MEMTRACK_PYTHON_END) ? stack : NULL;
+            if (MEMTRACK_UNLIKELY(memtrack_python_word(at, back) != next[i]))
+                return next[i] == MEMTRACK_PYTHON_CUT ? stack : NULL;
+        }
+        next += 4;
+    }
 }
 
 /* One step of a block's free: false where it is certainly no code object that was seen. */

@@ -12,6 +12,7 @@
 #include "python.h"
 #include "python_frames.h"
 #include "record.h"
+#include "shortway.h"
 
 #define MEMTRACK_PYMALLOC_MOST 512u
 
@@ -35,18 +36,30 @@ MEMTRACK_INLINE void end_call(void)
     memtrack_python_calling = 0;
 }
 
-/* The slot of a block that pymalloc may have made, all of which start at multiples of 16: in a unit of its own, also
- * where it is tiny. NULL: no such block, or no slots there yet. */
-MEMTRACK_INLINE uint32_t *slot_of(const void *block)
+MEMTRACK_INLINE uint32_t *slot_in_table(struct memtrack_thread *thread, uintptr_t block)
 {
-    uint64_t unit = (uint64_t)(uintptr_t)block >> 4 | (uint64_t)(uintptr_t)block << 60; /* huge where that is no multiple */
-    uint64_t chunk_index = unit >> (MEMTRACK_LIVEMAP_CHUNK_SHIFT - 4);
-    if (MEMTRACK_UNLIKELY(chunk_index >= MEMTRACK_LIVEMAP_ROOT_ENTRIES))
+    uintptr_t index = block >> MEMTRACK_LIVEMAP_CHUNK_SHIFT;
+    if (MEMTRACK_UNLIKELY(index >= MEMTRACK_LIVEMAP_ROOT_ENTRIES))
         return NULL;
-    uint32_t *chunk = MEMTRACK_LOAD(&memtrack_livemap_root[chunk_index]);
+    uint32_t *chunk = MEMTRACK_LOAD(&memtrack_livemap_root[index]);
     if (MEMTRACK_UNLIKELY(!chunk))
         return NULL;
-    return chunk + (unit & ((UINT64_C(1) << (MEMTRACK_LIVEMAP_CHUNK_SHIFT - 4)) - 1));
+    uintptr_t slots = (uintptr_t)chunk - (index << (MEMTRACK_LIVEMAP_CHUNK_SHIFT - 2));
+    if (thread != &memtrack_no_thread && index) { /* no chunk in which NULL lies */
+        thread->python_chunk = index;
+        thread->python_slots = slots;
+    }
+    return (uint32_t *)slots + (block >> 4);
+}
+
+/* The slot of a block that pymalloc may have made, all of which start at multiples of 16: in a unit of its own, also
+ * where it is tiny. NULL: no slots there yet. */
+MEMTRACK_INLINE uint32_t *slot_of(struct memtrack_thread *thread, const void *block)
+{
+    uintptr_t address = (uintptr_t)block;
+    if (MEMTRACK_UNLIKELY(address >> MEMTRACK_LIVEMAP_CHUNK_SHIFT != thread->python_chunk))
+        return slot_in_table(thread, address);
+    return (uint32_t *)thread->python_slots + (address >> 4);
 }
 
 MEMTRACK_INLINE struct memtrack_block read_slot(const uint32_t *slot)
@@ -80,7 +93,7 @@ MEMTRACK_INLINE void clear_slot(uint32_t *slot, uint64_t size)
 
 static MEMTRACK_LONG void *allocated_long(void *block, uint64_t size, const uintptr_t *frame)
 {
-    uint32_t *slot = slot_of(block);
+    uint32_t *slot = slot_in_table(memtrack_self, (uintptr_t)block);
     if (slot && MEMTRACK_LOAD(slot))
         return block; /* malloc's, counted there: pymalloc had no memory for an arena */
     if (MEMTRACK_UNLIKELY(memtrack_python_waits))
@@ -91,46 +104,100 @@ static MEMTRACK_LONG void *allocated_long(void *block, uint64_t size, const uint
     return block;
 }
 
-/* A block that pymalloc may have made, of at most MEMTRACK_PYMALLOC_MOST bytes. The same as allocated_long where nothing is
- * new, as in shortway.h. */
-MEMTRACK_INLINE void *allocated(const struct memtrack_python_layout *at, void *block, uint64_t size,
-                                const uintptr_t *frame)
+MEMTRACK_INLINE void *count_allocated(struct memtrack_thread *thread, const struct memtrack_python_stack *stack,
+                                      uint32_t *slot, void *block, uint64_t size)
 {
-    const char *state = memtrack_python_thread(); /* the one call, while there is least to keep */
-    struct memtrack_thread *thread = memtrack_self;
-    struct memtrack_python_cache *cache = thread->python;
-    uint32_t *slot = slot_of(block);
-    uint64_t innermost, mark;
-    if (MEMTRACK_UNLIKELY(thread->ready != MEMTRACK_LOAD(&memtrack_rt.page->epoch)) || MEMTRACK_UNLIKELY(!cache) ||
-        MEMTRACK_UNLIKELY(!slot) || MEMTRACK_UNLIKELY(MEMTRACK_LOAD(slot)) ||
-        MEMTRACK_UNLIKELY(!(innermost = memtrack_python_frame(at, state))))
-        return allocated_long(block, size, frame);
-    uint32_t size_class = memtrack_class_table[size];
-    uint32_t place = memtrack_python_place(at, innermost, size_class);
-    const struct memtrack_python_stack *stack = memtrack_python_recall(at, cache, place, innermost, size_class);
-    if (MEMTRACK_UNLIKELY(!stack))
-        stack = memtrack_python_recall(at, cache, place ^ 1, innermost, size_class);
-    if (MEMTRACK_UNLIKELY(!stack) ||
-        MEMTRACK_UNLIKELY(thread->delta + (int64_t)size >= (int64_t)MEMTRACK_FLUSH_BYTES))
-        return allocated_long(block, size, frame);
     struct memtrack_counters *counters = stack->counters;
+    uint64_t mark;
     memtrack_set_busy(thread, &mark);
     memtrack_counters_peak(counters, MEMTRACK_LOAD(&memtrack_rt.region->peak_epoch));
     MEMTRACK_BUMP(&counters->allocated_bytes, size);
     MEMTRACK_BUMP(&counters->allocations, 1);
-    fill_slot(slot, (struct memtrack_block){stack->cell, size});
+    if (size < MEMTRACK_SMALL_LIMIT) {
+        MEMTRACK_STORE(slot, (uint32_t)stack->in_slot + (uint32_t)(size * 4));
+    } else {
+        uint64_t word = stack->in_slot + (size << 26);
+        __builtin_memcpy(slot, &word, 8);
+    }
     thread->last_block = (uintptr_t)block;
     thread->delta += (int64_t)size;
     memtrack_leave(thread);
     return block;
 }
 
-static MEMTRACK_LONG void *memtrack_python_allocate(const struct memtrack_python_allocator *next, size_t size, const uintptr_t *frame)
+/* The same as allocated_long where nothing is new, but the stack stands beside its place, or the interpreter's present thread
+ * state is known to its own function alone. */
+MEMTRACK_INLINE void *allocated_again(const struct memtrack_python_layout *at, void *block, uint64_t size,
+                                      const uintptr_t *frame)
+{
+    if (!block)
+        return NULL;
+    const char *state = memtrack_python_thread(); /* a call, while there is least to keep */
+    struct memtrack_thread *thread = memtrack_self;
+    uint32_t *slot = slot_in_table(thread, (uintptr_t)block);
+    struct memtrack_python_cache *cache = thread->python;
+    uint64_t innermost;
+    if (MEMTRACK_UNLIKELY(thread->ready != MEMTRACK_LOAD(&memtrack_rt.page->epoch)) ||
+        MEMTRACK_UNLIKELY(!cache) || MEMTRACK_UNLIKELY(!slot) ||
+        MEMTRACK_UNLIKELY(MEMTRACK_LOAD(slot)) ||
+        MEMTRACK_UNLIKELY(thread->delta + (int64_t)size >= (int64_t)MEMTRACK_FLUSH_BYTES) ||
+        MEMTRACK_UNLIKELY(!(innermost = memtrack_python_frame(at, state))))
+        return allocated_long(block, size, frame);
+    uint32_t size_class = memtrack_class_table[size];
+    uint64_t word = memtrack_python_word(at, innermost), back = MEMTRACK_PYTHON_WORD(innermost, at->back);
+    uint64_t outer = back ? memtrack_python_word(at, back) : 0;
+    uint32_t place = memtrack_python_place(word, outer, size_class);
+    const struct memtrack_python_stack *stack = memtrack_python_recall(at, cache, place, word, back, outer, size_class);
+    if (!stack)
+        stack = memtrack_python_recall(at, cache, place ^ 1, word, back, outer, size_class);
+    return MEMTRACK_LIKELY(stack != NULL) ? count_allocated(thread, stack, slot, block, size)
+                                          : allocated_long(block, size, frame);
+}
+
+typedef void *again_function(void *block, uint64_t size);
+
+/* A block that pymalloc may have made, of at most MEMTRACK_PYMALLOC_MOST bytes, or NULL. No call, as in shortway.h: what does not
+ * fit starts `again`, at the end of the hook, whose frame is then its own. */
+MEMTRACK_INLINE void *allocated(const struct memtrack_python_layout *at, again_function *again, void *block, uint64_t size)
+{
+    struct memtrack_thread *thread = memtrack_self;
+    const char *state;
+    uint64_t innermost, back;
+    if (MEMTRACK_UNLIKELY(thread->ready != MEMTRACK_LOAD(&memtrack_rt.page->epoch)) ||
+        MEMTRACK_UNLIKELY((state = MEMTRACK_LOAD(thread->python_where)) != thread->python_state) ||
+        MEMTRACK_UNLIKELY(!(innermost = memtrack_python_known_frame(at, state))))
+        return again(block, size);
+    const struct memtrack_python_cache *cache = thread->python;
+    const struct memtrack_python_stack *stack;
+    uint32_t size_class = memtrack_class_table[size];
+    uint64_t word = memtrack_python_word(at, innermost);
+    if (MEMTRACK_LIKELY((back = MEMTRACK_PYTHON_WORD(innermost, at->back)) != 0)) {
+        uint64_t outer = memtrack_python_word(at, back);
+        uint32_t place = memtrack_python_place(word, outer, size_class);
+        stack = memtrack_python_recall(at, cache, place, word, back, outer, size_class);
+    } else {
+        uint32_t place = memtrack_python_place(word, 0, size_class);
+        stack = memtrack_python_recall(at, cache, place, word, 0, 0, size_class);
+    }
+    if (MEMTRACK_UNLIKELY(!stack))
+        return again(block, size);
+    uint32_t *slot;
+    if (MEMTRACK_LIKELY((uintptr_t)block >> MEMTRACK_LIVEMAP_CHUNK_SHIFT == thread->python_chunk))
+        slot = (uint32_t *)(thread->python_slots + ((uintptr_t)block >> 2)); /* a multiple of 16, as all of malloc's */
+    else if (!block || !(slot = slot_in_table(thread, (uintptr_t)block)))
+        return again(block, size);
+    if (MEMTRACK_UNLIKELY(MEMTRACK_LOAD(slot)) ||
+        MEMTRACK_UNLIKELY(thread->delta + (int64_t)size >= (int64_t)MEMTRACK_FLUSH_BYTES))
+        return again(block, size);
+    return count_allocated(thread, stack, slot, block, size);
+}
+
+static __attribute__((noinline)) void *memtrack_python_allocate(const struct memtrack_python_allocator *next, size_t size)
 {
     void *block;
     if (!size) {
         block = next->malloc(next->context, 1);
-        return block ? allocated_long(block, 0, frame) : NULL;
+        return block ? allocated_long(block, 0, MEMTRACK_FRAME()) : NULL;
     }
     begin_call();
     block = next->malloc(next->context, size);
@@ -138,13 +205,13 @@ static MEMTRACK_LONG void *memtrack_python_allocate(const struct memtrack_python
     return block;
 }
 
-static MEMTRACK_LONG void *memtrack_python_allocate_zeroed(const struct memtrack_python_allocator *next, size_t count, size_t size,
-                                                 const uintptr_t *frame)
+static __attribute__((noinline)) void *memtrack_python_allocate_zeroed(const struct memtrack_python_allocator *next,
+                                                                       size_t count, size_t size)
 {
     void *block;
     if (!count || !size) {
         block = next->calloc(next->context, 1, 1);
-        return block ? allocated_long(block, 0, frame) : NULL;
+        return block ? allocated_long(block, 0, MEMTRACK_FRAME()) : NULL;
     }
     begin_call();
     block = next->calloc(next->context, count, size);
@@ -152,24 +219,22 @@ static MEMTRACK_LONG void *memtrack_python_allocate_zeroed(const struct memtrack
     return block;
 }
 
-MEMTRACK_INLINE void *allocate(const struct memtrack_python_layout *at, const struct memtrack_python_allocator *next, size_t size,
-                               const uintptr_t *frame)
+MEMTRACK_INLINE void *allocate(const struct memtrack_python_layout *at, again_function *again,
+                               const struct memtrack_python_allocator *next, size_t size)
 {
     if (MEMTRACK_UNLIKELY(size - 1 >= MEMTRACK_PYMALLOC_MOST))
-        return memtrack_python_allocate(next, size, frame);
-    void *block = next->malloc(next->context, size);
-    return MEMTRACK_LIKELY(block != NULL) ? allocated(at, block, size, frame) : NULL;
+        return memtrack_python_allocate(next, size);
+    return allocated(at, again, next->malloc(next->context, size), size);
 }
 
-MEMTRACK_INLINE void *allocate_zeroed(const struct memtrack_python_layout *at, const struct memtrack_python_allocator *next,
-                                      size_t count, size_t size, const uintptr_t *frame)
+MEMTRACK_INLINE void *allocate_zeroed(const struct memtrack_python_layout *at, again_function *again,
+                                      const struct memtrack_python_allocator *next, size_t count, size_t size)
 {
     size_t bytes;
     if (MEMTRACK_UNLIKELY(__builtin_mul_overflow(count, size, &bytes)) ||
         MEMTRACK_UNLIKELY(bytes - 1 >= MEMTRACK_PYMALLOC_MOST))
-        return memtrack_python_allocate_zeroed(next, count, size, frame);
-    void *block = next->calloc(next->context, count, size);
-    return MEMTRACK_LIKELY(block != NULL) ? allocated(at, block, bytes, frame) : NULL;
+        return memtrack_python_allocate_zeroed(next, count, size);
+    return allocated(at, again, next->calloc(next->context, count, size), bytes);
 }
 
 /* The counters of a block in the present thread, where its end needs nothing but to be counted; else NULL. */
@@ -185,19 +250,29 @@ MEMTRACK_INLINE struct memtrack_counters *counters_of(struct memtrack_thread *th
     return MEMTRACK_LIKELY(chunk != NULL) ? chunk + index % MEMTRACK_COUNTERS_PER_CHUNK : NULL;
 }
 
-MEMTRACK_INLINE void count_end(struct memtrack_thread *thread, struct memtrack_counters *counters, uint64_t size)
+/* Of a block that is free()d it clears the slot. */
+MEMTRACK_INLINE void count_end(struct memtrack_thread *thread, struct memtrack_counters *counters, uint64_t size, bool is_free,
+                               const void *block, uint32_t *slot)
 {
+    uint64_t mark;
+    memtrack_set_busy(thread, &mark);
+    if (is_free)
+        clear_slot(slot, size);
     memtrack_counters_peak(counters, MEMTRACK_LOAD(&memtrack_rt.region->peak_epoch));
     MEMTRACK_BUMP(&counters->freed_bytes, size);
     MEMTRACK_BUMP(&counters->frees, 1);
+    if (is_free && thread->last_block == (uintptr_t)block)
+        MEMTRACK_BUMP(&counters->temporary, 1);
     thread->delta -= (int64_t)size;
+    memtrack_leave(thread);
 }
 
 /* The block is taken out of the live map before the call, and put back if that fails. */
-static MEMTRACK_LONG void *memtrack_python_reallocate(const struct memtrack_python_allocator *next, void *block, size_t size,
-                                           const uintptr_t *frame)
+static __attribute__((noinline)) void *memtrack_python_reallocate(const struct memtrack_python_allocator *next, void *block,
+                                                                  size_t size)
 {
-    uint32_t *slot = slot_of(block);
+    const uintptr_t *frame = MEMTRACK_FRAME();
+    uint32_t *slot = slot_in_table(memtrack_self, (uintptr_t)block);
     struct memtrack_block found = slot ? read_slot(slot) : (struct memtrack_block){0, 0};
     if (found.size >= MEMTRACK_PYTHON_CODE_LEAST)
         memtrack_python_forget((uintptr_t)block, found.size);
@@ -215,20 +290,27 @@ static MEMTRACK_LONG void *memtrack_python_reallocate(const struct memtrack_pyth
     return size > MEMTRACK_PYMALLOC_MOST ? fresh : allocated_long(fresh, size, frame);
 }
 
+static __attribute__((noinline)) void *memtrack_python_reallocated(struct memtrack_block found, void *block, void *fresh,
+                                                                   size_t size)
+{
+    memtrack_realloc_freed(block, found, MEMTRACK_FRAME());
+    return allocated_long(fresh, size, MEMTRACK_FRAME());
+}
+
 /* Where both the old and the new block are pymalloc's: the same. */
-MEMTRACK_INLINE void *reallocate(const struct memtrack_python_layout *at, const struct memtrack_python_allocator *next, void *block,
-                                 size_t size, const uintptr_t *frame)
+MEMTRACK_INLINE void *reallocate(const struct memtrack_python_layout *at, again_function *again,
+                                 const struct memtrack_python_allocator *next, void *block, size_t size)
 {
     if (!block)
-        return allocate(at, next, size, frame);
+        return allocate(at, again, next, size);
     struct memtrack_thread *thread = memtrack_self;
-    uint32_t *slot = slot_of(block);
+    uint32_t *slot = slot_of(thread, block);
     struct memtrack_block found = slot ? read_slot(slot) : (struct memtrack_block){0, 0};
     struct memtrack_counters *counters = counters_of(thread, found);
     if (MEMTRACK_UNLIKELY(!counters) || MEMTRACK_UNLIKELY(size - 1 >= MEMTRACK_PYMALLOC_MOST) ||
         found.size > MEMTRACK_PYMALLOC_MOST ||
         (found.size >= MEMTRACK_PYTHON_CODE_LEAST && memtrack_python_may_be_code((uintptr_t)block)))
-        return memtrack_python_reallocate(next, block, size, frame);
+        return memtrack_python_reallocate(next, block, size);
     clear_slot(slot, found.size);
     begin_call();
     void *fresh = next->realloc(next->context, block, size);
@@ -237,94 +319,106 @@ MEMTRACK_INLINE void *reallocate(const struct memtrack_python_layout *at, const 
         fill_slot(slot, found);
         return NULL;
     }
-    uint64_t mark;
     thread = memtrack_self;
     counters = counters_of(thread, found);
-    if (MEMTRACK_UNLIKELY(!counters)) {
-        memtrack_realloc_freed(block, found, frame);
-        return allocated_long(fresh, size, frame);
-    }
-    memtrack_set_busy(thread, &mark);
-    count_end(thread, counters, found.size);
-    memtrack_leave(thread);
-    return allocated(at, fresh, size, frame);
+    if (MEMTRACK_UNLIKELY(!counters))
+        return memtrack_python_reallocated(found, block, fresh, size);
+    count_end(thread, counters, found.size, false, NULL, NULL);
+    return allocated(at, again, fresh, size);
 }
 
 #define MEMTRACK_PYTHON_VERSIONS(X) X(8) X(9) X(10) X(11) X(12) X(13)
+#define MEMTRACK_PYTHON_LAYOUT(minor) (&memtrack_python_layouts[minor - MEMTRACK_PYTHON_FIRST])
 #define MEMTRACK_PYTHON_HOOKS(minor) \
+    static __attribute__((noinline)) void *memtrack_python_again_##minor(void *block, uint64_t size) \
+    { \
+        block = allocated_again(MEMTRACK_PYTHON_LAYOUT(minor), block, size, MEMTRACK_FRAME()); \
+        MEMTRACK_STAY(); \
+        return block; \
+    } \
     static void *memtrack_python_malloc_##minor(void *context, size_t size) \
     { \
-        return allocate(&memtrack_python_layouts[minor - MEMTRACK_PYTHON_FIRST], context, size, MEMTRACK_FRAME()); \
+        return allocate(MEMTRACK_PYTHON_LAYOUT(minor), memtrack_python_again_##minor, context, size); \
     } \
     static void *memtrack_python_realloc_##minor(void *context, void *block, size_t size) \
     { \
-        return reallocate(&memtrack_python_layouts[minor - MEMTRACK_PYTHON_FIRST], context, block, size, \
-                          MEMTRACK_FRAME()); \
+        return reallocate(MEMTRACK_PYTHON_LAYOUT(minor), memtrack_python_again_##minor, context, block, size); \
     } \
     static void *memtrack_python_calloc_##minor(void *context, size_t count, size_t size) \
     { \
-        return allocate_zeroed(&memtrack_python_layouts[minor - MEMTRACK_PYTHON_FIRST], context, count, size, \
-                               MEMTRACK_FRAME()); \
+        return allocate_zeroed(MEMTRACK_PYTHON_LAYOUT(minor), memtrack_python_again_##minor, context, count, size); \
     }
 MEMTRACK_PYTHON_VERSIONS(MEMTRACK_PYTHON_HOOKS)
 
-static MEMTRACK_LONG void free_long(const struct memtrack_python_allocator *next, void *block, const uintptr_t *frame)
+static __attribute__((noinline)) void free_long(const struct memtrack_python_allocator *next, void *block)
 {
-    memtrack_record_free(block, frame);
+    memtrack_record_free(block, MEMTRACK_FRAME());
     memtrack_python_freeing = (uintptr_t)block;
     next->free(next->context, block);
 }
 
 /* `found` is what stands in the slot. */
-MEMTRACK_INLINE void free_found(const struct memtrack_python_allocator *next, void *block, uint32_t *slot, struct memtrack_block found)
+MEMTRACK_INLINE void free_found(const struct memtrack_python_allocator *next, struct memtrack_thread *thread, void *block,
+                                uint32_t *slot, struct memtrack_block found)
 {
-    struct memtrack_thread *thread = memtrack_self;
     struct memtrack_counters *counters = counters_of(thread, found);
-    uint64_t mark;
     if (MEMTRACK_UNLIKELY(!counters)) {
-        free_long(next, block, MEMTRACK_FRAME());
+        free_long(next, block);
         return;
     }
-    memtrack_set_busy(thread, &mark);
-    clear_slot(slot, found.size);
-    count_end(thread, counters, found.size);
-    if (thread->last_block == (uintptr_t)block)
-        MEMTRACK_BUMP(&counters->temporary, 1);
-    memtrack_leave(thread);
+    count_end(thread, counters, found.size, true, block, slot);
     memtrack_python_freeing = (uintptr_t)block;
     next->free(next->context, block);
 }
 
-static __attribute__((noinline)) void free_code(const struct memtrack_python_allocator *next, void *block, uint32_t *slot,
-                                                struct memtrack_block found)
+static __attribute__((noinline)) void free_code(const struct memtrack_python_allocator *next, void *block, uint32_t *slot)
 {
+    struct memtrack_block found = read_slot(slot);
     memtrack_python_forget((uintptr_t)block, found.size);
     if (found.size > MEMTRACK_PYMALLOC_MOST)
         next->free(next->context, block); /* malloc's */
     else
-        free_found(next, block, slot, found);
+        free_found(next, memtrack_self, block, slot, found);
 }
 
-static void memtrack_python_free(void *context, void *block)
+MEMTRACK_INLINE void free_at(const struct memtrack_python_allocator *next, struct memtrack_thread *thread, void *block,
+                             uint32_t *slot)
 {
-    const struct memtrack_python_allocator *next = context;
-    uint32_t *slot = slot_of(block);
-    if (MEMTRACK_UNLIKELY(!slot)) {
-        free_long(next, block, MEMTRACK_FRAME());
-        return;
-    }
     uint32_t low = MEMTRACK_LOAD(slot);
     if (MEMTRACK_LIKELY(!(low & 1))) {
-        free_found(next, block, slot, (struct memtrack_block){low >> 8, low >> 2 & 63});
+        free_found(next, thread, block, slot, (struct memtrack_block){low >> 8, low >> 2 & 63});
         return;
     }
-    struct memtrack_block found = read_slot(slot);
+    uint64_t word;
+    __builtin_memcpy(&word, slot, 8);
+    struct memtrack_block found = {(uint32_t)(word >> 2) & MEMTRACK_CELL_LIMIT, word >> 26};
     if (found.size >= MEMTRACK_PYTHON_CODE_LEAST && memtrack_python_may_be_code((uintptr_t)block))
-        free_code(next, block, slot, found);
+        free_code(next, block, slot);
     else if (MEMTRACK_UNLIKELY(found.size > MEMTRACK_PYMALLOC_MOST))
         next->free(next->context, block); /* malloc's */
     else
-        free_found(next, block, slot, found);
+        free_found(next, thread, block, slot, found);
+}
+
+/* The slots of another chunk than the one before. */
+static __attribute__((noinline)) void free_elsewhere(const struct memtrack_python_allocator *next, void *block)
+{
+    struct memtrack_thread *thread = memtrack_self;
+    uint32_t *slot = slot_in_table(thread, (uintptr_t)block);
+    if (slot)
+        free_at(next, thread, block, slot);
+    else
+        free_long(next, block);
+}
+
+/* All calls stand at an end: no frame is made. */
+static void memtrack_python_free(void *context, void *block)
+{
+    struct memtrack_thread *thread = memtrack_self;
+    if (MEMTRACK_LIKELY((uintptr_t)block >> MEMTRACK_LIVEMAP_CHUNK_SHIFT == thread->python_chunk))
+        free_at(context, thread, block, (uint32_t *)thread->python_slots + ((uintptr_t)block >> 4));
+    else
+        free_elsewhere(context, block);
 }
 
 #define MEMTRACK_PYTHON_ROW(minor) \

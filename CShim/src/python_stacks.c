@@ -18,9 +18,31 @@ static const char *no_thread(void)
 }
 
 const char *(*memtrack_python_thread)(void) = no_thread;
+static const char *no_state; /* stays NULL */
+static const char *const *present_state; /* where the interpreter keeps it; NULL: only its function knows */
 static const struct memtrack_python_layout *at; /* NULL: no stacks are taken */
 static struct memtrack_python_cache *caches[MEMTRACK_BANKS];
 static uint32_t caches_end; /* none from here on */
+
+/* The word that a function returns which does nothing else, `mov word(%rip), %rax; ret` or with its address read first; NULL
+ * where it is another function. A call costs the hook more than all the rest of finding the innermost frame. */
+static const char *const *word_of(const void *function)
+{
+    const uint8_t *code = function;
+    int32_t offset;
+    if (code[0] == 0xf3 && code[1] == 0x0f && code[2] == 0x1e && code[3] == 0xfa) /* endbr64 */
+        code += 4;
+    if (code[0] != 0x48 || code[1] != 0x8b || code[2] != 0x05)
+        return NULL;
+    __builtin_memcpy(&offset, code + 3, 4);
+    const char *word = (const char *)code + 7 + offset;
+    if (code[7] == 0xc3)
+        return (const char *const *)(const void *)word;
+    if (code[7] != 0x48 || code[8] != 0x8b || code[9] != 0x80 || code[14] != 0xc3)
+        return NULL;
+    __builtin_memcpy(&offset, code + 10, 4);
+    return (const char *const *)(const void *)(*(const char *const *)(const void *)word + offset);
+}
 
 void memtrack_python_stacks(uint32_t minor)
 {
@@ -33,6 +55,15 @@ void memtrack_python_stacks(uint32_t minor)
         return;
     at = &memtrack_python_layouts[minor - MEMTRACK_PYTHON_FIRST];
     *(void **)&memtrack_python_thread = get_thread;
+    present_state = word_of(get_thread);
+}
+
+void memtrack_python_adopt(struct memtrack_thread *thread)
+{
+    thread->python = NULL;
+    thread->python_where = &no_state;
+    thread->python_state = (const char *)&no_state;
+    thread->python_chunk = UINT64_MAX;
 }
 
 /* What one frame after the other says, innermost first. */
@@ -77,7 +108,7 @@ static void empty(struct memtrack_python_cache *cache)
     __builtin_memset(cache->code_heads, 0, sizeof(cache->code_heads));
     __builtin_memset(cache->lines, 0, sizeof(cache->lines));
     __builtin_memset(cache->decoders, 0, sizeof(cache->decoders));
-    cache->used = sizeof(struct memtrack_python_stack) + sizeof(uint64_t);
+    cache->used = 0;
     cache->frames_used = MEMTRACK_FRAME_CUT + 1;
 }
 
@@ -88,7 +119,7 @@ static struct memtrack_python_cache *cache_of(struct memtrack_thread *thread)
         cache = memtrack_map_private(sizeof(struct memtrack_python_cache));
         if (!cache)
             return NULL;
-        ((struct memtrack_python_stack *)(void *)cache->arena)->size_class = UINT32_MAX;
+        cache->none.size_class = UINT32_MAX;
         empty(cache);
         MEMTRACK_STORE(&caches[thread->bank_index], cache);
         uint32_t end = MEMTRACK_LOAD(&caches_end);
@@ -169,23 +200,29 @@ static void remember(struct memtrack_python_cache *cache, uint32_t *recent, cons
                      uint32_t size_class, uint32_t cell, struct memtrack_counters *counters)
 {
     uint32_t bytes = (uint32_t)(sizeof(struct memtrack_python_stack) + (chain->count + 1) * sizeof(uint64_t));
-    struct memtrack_python_stack *stack = (void *)(cache->arena + *recent);
+    struct memtrack_python_stack *stack = (void *)((char *)cache + *recent);
     uint32_t offset = *recent;
     *recent = 0; /* a handler may leave in the midst of this */
     MEMTRACK_SIGNAL_FENCE();
     if (!offset || stack->count < chain->count) {
         if (cache->used + bytes > MEMTRACK_PYTHON_ARENA) {
             __builtin_memset(cache->recent, 0, sizeof(cache->recent));
-            cache->used = sizeof(struct memtrack_python_stack) + sizeof(uint64_t);
+            cache->used = 0;
         }
-        offset = cache->used;
+        stack = (void *)(cache->arena + cache->used);
+        offset = (uint32_t)offsetof(struct memtrack_python_cache, arena) + cache->used;
         cache->used += bytes;
-        stack = (void *)(cache->arena + offset);
     }
-    *stack = (struct memtrack_python_stack){.counters = counters, .cell = cell, .size_class = size_class,
-                                            .count = (uint16_t)chain->count, .is_cut = chain->is_cut};
+    *stack = (struct memtrack_python_stack){
+        .counters = counters,
+        .in_slot = size_class < memtrack_size_class(MEMTRACK_SMALL_LIMIT) ? memtrack_livemap_small(0, cell, 0)
+                                                                          : memtrack_livemap_large(0, cell, 0),
+        .cell = cell,
+        .size_class = size_class,
+        .count = chain->count,
+    };
     __builtin_memcpy(stack->word, chain->word, chain->count * sizeof(uint64_t));
-    stack->word[chain->count] = MEMTRACK_PYTHON_END;
+    stack->word[chain->count] = chain->is_cut ? MEMTRACK_PYTHON_CUT : MEMTRACK_PYTHON_END;
     MEMTRACK_SIGNAL_FENCE();
     *recent = offset;
 }
@@ -193,16 +230,23 @@ static void remember(struct memtrack_python_cache *cache, uint32_t *recent, cons
 struct memtrack_counters *memtrack_python_charge(struct memtrack_thread *thread, const uintptr_t *frame, uint64_t size,
                                                  uint32_t *cell)
 {
-    uint64_t innermost = at ? memtrack_python_frame(at, memtrack_python_thread()) : 0;
+    const char *state = at ? memtrack_python_thread() : NULL;
+    uint64_t innermost = at ? memtrack_python_frame(at, state) : 0;
     struct memtrack_python_cache *cache = innermost ? cache_of(thread) : NULL;
     struct chain chain;
     if (!cache)
         return memtrack_charge(thread, frame, size, cell);
+    if (present_state && *present_state == state) {
+        thread->python_where = present_state;
+        thread->python_state = state;
+    }
     uint32_t size_class = memtrack_size_class(size);
-    uint32_t place = memtrack_python_place(at, innermost, size_class);
-    const struct memtrack_python_stack *stack = memtrack_python_recall(at, cache, place, innermost, size_class);
+    uint64_t word = memtrack_python_word(at, innermost), back = MEMTRACK_PYTHON_WORD(innermost, at->back);
+    uint64_t outer = back ? memtrack_python_word(at, back) : 0;
+    uint32_t place = memtrack_python_place(word, outer, size_class);
+    const struct memtrack_python_stack *stack = memtrack_python_recall(at, cache, place, word, back, outer, size_class);
     if (!stack)
-        stack = memtrack_python_recall(at, cache, place ^ 1, innermost, size_class);
+        stack = memtrack_python_recall(at, cache, place ^ 1, word, back, outer, size_class);
     if (stack) {
         *cell = stack->cell;
         return stack->counters;

@@ -16,7 +16,7 @@
 #define MEMTRACK_LEAST_SPACE (UINT64_C(128) << 20)
 
 static struct memtrack_page no_page = {.epoch = 0};
-struct memtrack_thread memtrack_no_thread = {.ready = ~UINT64_C(1), .epoch = ~UINT64_C(1)};
+struct memtrack_thread memtrack_no_thread = {.ready = ~UINT64_C(1), .epoch = ~UINT64_C(1), .python_chunk = ~UINT64_C(0)};
 
 struct memtrack_runtime memtrack_rt = {.page = &no_page, .stopped = 1};
 __thread struct memtrack_thread *memtrack_self __attribute__((tls_model("initial-exec"))) = &memtrack_no_thread;

@@ -69,6 +69,11 @@ struct memtrack_thread {
     uint64_t sample_chance; /* state of the thread's random numbers, see sampling.c */
     int64_t sample_left;  /* bytes up to the next sample point */
     uint32_t multi;       /* this thread has seen that the process has several threads */
+    /* CPython, see python_frames.h and python_hooks.c: */
+    const char *const *python_where; /* where the interpreter keeps its present thread state; never NULL */
+    const char *python_state;        /* the one that is this thread's */
+    uintptr_t python_chunk;          /* index of the live map's chunk that a block was in last */
+    uintptr_t python_slots;          /* that chunk's slots, less those of all addresses before it */
 } __attribute__((aligned(128))); /* no two share a cache line, nor a pair of them */
 
 struct memtrack_runtime {

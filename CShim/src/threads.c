@@ -20,6 +20,7 @@
 #include "runtime.h"
 
 #include "memo.h"
+#include "python.h"
 #include "stacks.h"
 
 #include <errno.h>
@@ -104,6 +105,7 @@ static void thread_adopt(struct memtrack_thread *thread, uint32_t index, struct 
     thread->cell_bias = memtrack_rt.cell_bias;
     thread->tid = tid;
     thread->last_block = 0;
+    memtrack_python_adopt(thread);
     thread->memo->region = memtrack_rt.region;
     memtrack_memo_clear(thread->memo);
     memtrack_walk_forget(thread);
