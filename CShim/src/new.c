@@ -3,10 +3,10 @@
  * operator new and operator delete, all replaceable forms, by their mangled names (Itanium C++ ABI).
  *
  * Three cases, told apart when the shim starts:
- *   * the next definition is libstdc++'s or libc++'s, which is malloc or free and nothing else, while all goes well: the
- *     allocator behind us is called at once, and the call site counted is that of `new`. That saves three to five
- *     calls a pair, and tells `new` in one function from `new` in another by the memo's first key. Where memory runs
- *     out theirs is called: it knows the new handler, and throws.
+ *   * the next definition is libstdc++'s or libc++'s, which is malloc or free and nothing else, while all goes well and
+ *     the program replaces none of them: the allocator behind us is called at once, and the call site counted is that of
+ *     `new`. That saves three to five calls a pair, and tells `new` in one function from `new` in another by the memo's
+ *     first key. Where memory runs out theirs is called: it knows the new handler, and throws.
  *   * the next definition is another's, which calls malloc: jump there; readers skip the wrapper's frame.
  *   * the next definition belongs to the allocator behind us (tcmalloc, jemalloc, mimalloc): it never calls malloc, so
  *     it is counted here. Nothing is held across the call: it may throw.
@@ -70,7 +70,8 @@ static struct {
     MEMTRACK_DELETE_FUNCTIONS(MEMTRACK_FIELD)
 #undef MEMTRACK_FIELD
 } counted;
-/* The first case above: all of them are the standard library's, and ours is the malloc that they would call. */
+/* The first case above: all of them are the standard library's, the program replaces none, and ours is the malloc that they
+ * would call. */
 static enum { NOT_PLAIN, EXACT, SAMPLING } plain;
 
 static bool same_object(const void *function, const void *other)
@@ -97,6 +98,22 @@ static bool is_standard(const void *function)
     return false;
 }
 
+#define MEMTRACK_OWN(name, parameters, ...) \
+    extern __attribute__((visibility("default"))) __typeof__(*next.name) name; \
+    extern __attribute__((visibility("hidden"), alias(#name))) __typeof__(*next.name) name##_own;
+MEMTRACK_NEW_FUNCTIONS(MEMTRACK_OWN)
+MEMTRACK_DELETE_FUNCTIONS(MEMTRACK_OWN)
+#undef MEMTRACK_OWN
+
+/* Are all of ours those that the program calls? One that replaces some, new(size) and delete(block) mostly, counts on the
+ * library's others to end in these: that of delete(block, size) hands the block to the program's delete. */
+static bool are_first(void)
+{
+#define MEMTRACK_COMPARE(name, ...) && name == name##_own
+    return true MEMTRACK_NEW_FUNCTIONS(MEMTRACK_COMPARE) MEMTRACK_DELETE_FUNCTIONS(MEMTRACK_COMPARE);
+#undef MEMTRACK_COMPARE
+}
+
 void memtrack_resolve_new(const void *foreign_malloc)
 {
 #define MEMTRACK_FIND(name, ...) \
@@ -110,7 +127,7 @@ void memtrack_resolve_new(const void *foreign_malloc)
     MEMTRACK_NEW_FUNCTIONS(MEMTRACK_FIND)
     MEMTRACK_DELETE_FUNCTIONS(MEMTRACK_FIND)
 #undef MEMTRACK_FIND
-    plain = all && memtrack_is_first() ? EXACT : NOT_PLAIN;
+    plain = all && are_first() && memtrack_is_first() ? EXACT : NOT_PLAIN;
 }
 
 void memtrack_sample_new(void)

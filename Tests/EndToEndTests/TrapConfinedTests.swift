@@ -85,7 +85,7 @@ import Testing
     }
 }
 
-/// Allocators of the program's own. The fixtures are local_new.cpp and extended.c.
+/// Allocators of the program's own. The fixtures are local_new.cpp, some_new.cpp and extended.c.
 @Suite struct TrapAllocatorTests {
     /// Guards the operators that a library brings for itself where there are none in the program: it gets its own, as it
     /// would without us.
@@ -102,6 +102,20 @@ import Testing
         let numbers = region.cells.filter { $0.sizeClass == SizeClass.containing(4) }.map(\.counters)
         #expect(numbers.map(\.allocations).reduce(0, +) == 100)
         #expect(numbers.map(\.liveBlocks).reduce(0, +) == 50)
+    }
+
+    /// Guards a program that replaces new(size) and delete(block) alone: the others must go on ending in those, or a block of
+    /// its pool is handed to free.
+    @Test(arguments: ["", "4096"])
+    func programThatReplacesSomeOperators(_ sample: String) throws {
+        let program = try Compiled.fixture("some_new.cpp", ["-O1", "-std=c++17"])
+        let bare = try Command.run([program])
+        #expect(bare.outputText == "38 37 0\n")
+        let session = try Session()
+        let finished = try session.run([program], sample.isEmpty ? [:] : ["MEMTRACK_SAMPLE": sample])
+        #expect(finished.end == bare.end)
+        #expect(finished.outputText == bare.outputText)
+        #expect(try session.region().damagedRecords == 0)
     }
 
     /// Guards jemalloc's own interface: blocks of mallocx are freed by free and those of malloc by dallocx. Without
