@@ -61,6 +61,17 @@ static void replace(struct memtrack_header *parent, uint64_t pages)
                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 }
 
+/* The short way with sampling is never BUSY: nothing tells whether it goes on here. So the pages stay, until the next
+ * generation. */
+static void leave_to_sampling(struct memtrack_header *parent, uint64_t pages)
+{
+    static struct memtrack_mapping last;
+    if (last.start)
+        memtrack_sys3(SYS_munmap, last.start, last.bytes, 0);
+    last = (struct memtrack_mapping){(uintptr_t)parent, pages * MEMTRACK_PAGE};
+    replace(parent, pages);
+}
+
 /* A region with nothing in it. The live map is private memory and right already. */
 bool memtrack_fork_repair(void)
 {
@@ -87,7 +98,7 @@ bool memtrack_fork_repair(void)
         if (memtrack_rt.follow_children)
             MEMTRACK_ADD(&parent->health.children_lost, 1);
         memtrack_rt.region = parent; /* stays mapped; `stopped` keeps us from writing to it */
-        if (interrupted)
+        if (interrupted || memtrack_rt.is_sampling)
             replace(parent, parent_pages);
         return false;
     }
@@ -101,6 +112,8 @@ bool memtrack_fork_repair(void)
     memtrack_rt.region->livemap_root = (uint64_t)(uintptr_t)memtrack_livemap_root;
     if (interrupted)
         replace(parent, parent_pages);
+    else if (memtrack_rt.is_sampling)
+        leave_to_sampling(parent, parent_pages);
     else
         memtrack_sys3(SYS_munmap, parent, parent_pages * MEMTRACK_PAGE, 0);
     MEMTRACK_STORE(&page->child_claim, 0u);

@@ -128,6 +128,21 @@ import Testing
         #expect(regions.first?.totals.liveBlocks == 0)
     }
 
+    /// With sampling a hook is not marked: it may go on in the child with what it has read of its parent's region. A fork at
+    /// each instruction of it, one after the other.
+    @Test(arguments: ["", "100000"])
+    func forkAtEachInstructionOfAHook(_ sample: String) throws {
+        let session = try Session()
+        let environment = try session.environment(
+            preload: [Compiled.interruptible()], sample.isEmpty ? [:] : ["MEMTRACK_SAMPLE": sample])
+        let finished = try Command.run(
+            [Compiled.fixture("fork.c", ["-O1"]), "each-instruction"], environment: environment)
+        #expect(finished.isSuccess, "\(finished.end)")
+        let regions = try session.regions()
+        #expect(regions.count > 50)
+        #expect(regions.allSatisfy { $0.damagedRecords == 0 })
+    }
+
     /// The hook is over before the child allocates: nothing tells it any more that its memory was kept.
     @Test func forkInAHandlerThatAllocatesNothing() throws {
         let regions = try run("quiet-handler", preload: [Compiled.interruptible()]).regions()

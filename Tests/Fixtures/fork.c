@@ -14,6 +14,7 @@
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #define SITE __attribute__((noinline, noclone))
@@ -257,6 +258,44 @@ static int in_handler(void)
     return bad;
 }
 
+static volatile int instruction, fork_at, wrong_end;
+
+static void fork_at_instruction(int signal, siginfo_t *info, void *context)
+{
+    (void)info;
+    if (instruction++ != fork_at)
+        return;
+    ((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL] &= ~0x100; /* no step more */
+    pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+    if (pid == 0) {
+        free(make((size_t)(500 + signal)));
+        returned = 1;
+    } else {
+        wrong_end |= wait_for(pid, 5);
+    }
+}
+
+/* The same at each instruction of a malloc and a free, one after the other. */
+static int at_each_instruction(void)
+{
+    struct sigaction action = {.sa_sigaction = fork_at_instruction, .sa_flags = SA_SIGINFO};
+    sigaction(SIGTRAP, &action, NULL);
+    for (int i = 0; i < 100; i++)
+        free(make(24));
+    do {
+        instruction = 0;
+        __asm__ volatile("pushfq; orq $0x100, (%%rsp); popfq" ::: "memory", "cc");
+        free(make(24));
+        __asm__ volatile("pushfq; andq $~0x100, (%%rsp); popfq" ::: "memory", "cc");
+        if (returned) {
+            for (int n = 0; n < 10; n++)
+                free(make((size_t)(1000 + n)));
+            _exit(5);
+        }
+    } while (instruction > fork_at++);
+    return wrong_end;
+}
+
 int main(int count, char **arguments)
 {
     const char *mode = count > 1 ? arguments[1] : "";
@@ -274,6 +313,8 @@ int main(int count, char **arguments)
         return chain(arguments[0], count > 2 ? atoi(arguments[2]) : 5);
     if (strcmp(mode, "handler") == 0)
         return in_handler();
+    if (strcmp(mode, "each-instruction") == 0)
+        return at_each_instruction();
     if (strcmp(mode, "quiet-handler") == 0) {
         quietly = 1;
         return in_handler();
