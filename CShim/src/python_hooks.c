@@ -163,6 +163,8 @@ MEMTRACK_INLINE void *allocated(const struct memtrack_python_layout *at, again_f
     struct memtrack_thread *thread = memtrack_self;
     const char *state;
     uint64_t innermost, back;
+    if (at->minor >= 12) /* the present thread state is thread-local there: only a call gets it */
+        return again(block, size);
     if (MEMTRACK_UNLIKELY(thread->ready != MEMTRACK_LOAD(&memtrack_rt.page->epoch)) ||
         MEMTRACK_UNLIKELY((state = MEMTRACK_LOAD(thread->python_where)) != thread->python_state) ||
         MEMTRACK_UNLIKELY(!(innermost = memtrack_python_known_frame(at, state))))
