@@ -3,6 +3,7 @@
  * From an allocation to its counters, when the memo has no answer. See memtrack_charge in counters.h.
  */
 #include "counters.h"
+#include "python.h"
 
 uint8_t memtrack_class_table[MEMTRACK_CLASS_TABLE];
 
@@ -91,6 +92,14 @@ MEMTRACK_COLD struct memtrack_counters *memtrack_charge_slow(struct memtrack_thr
         walk = memtrack_stack_miss(thread, frame, &stack);
     if (MEMTRACK_UNLIKELY(is_of_parent(thread)))
         return NULL;
+    if (MEMTRACK_UNLIKELY(thread->python != NULL)) {
+        if (walk)
+            entry = memtrack_stack_keep(thread, frame, walk, stack);
+        walk = NULL;
+        struct memtrack_counters *merged = stack ? memtrack_python_merged(thread, stack, size, cell) : NULL;
+        if (merged)
+            return merged;
+    }
     *cell = memtrack_cell(stack, size_class);
     struct memtrack_counters *counters = memtrack_counters_for(thread, *cell, size);
     if (MEMTRACK_LIKELY(counters && *cell >= MEMTRACK_FIRST_CELL)) {
@@ -98,7 +107,8 @@ MEMTRACK_COLD struct memtrack_counters *memtrack_charge_slow(struct memtrack_thr
         /* Many a stack of a compiler comes once. To keep it costs as much as to walk it: the second time will do. */
         if (walk && (is_shared || counters->allocations))
             entry = memtrack_stack_keep(thread, frame, walk, stack);
-        if (entry && !is_shared)
+        /* Where Python runs, C's stack is half of the answer: the memo knows that half, and no counters. */
+        if (entry && !is_shared && !thread->python)
             memtrack_memo_remember(thread->memo, entry, size_class, *cell, counters);
         return counters;
     }

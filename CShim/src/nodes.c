@@ -25,6 +25,11 @@ MEMTRACK_INLINE struct memtrack_node *record_of(uint32_t id)
            id % MEMTRACK_NODES_PER_CHUNK;
 }
 
+const struct memtrack_node *memtrack_node(uint32_t id)
+{
+    return record_of(id);
+}
+
 static struct memtrack_node *record_made(uint32_t id)
 {
     return memtrack_intern_record(memtrack_region_at(MEMTRACK_NODE_DIRECTORY_PAGE), MEMTRACK_NODE_CHUNKS, id,

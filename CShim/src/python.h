@@ -4,7 +4,8 @@
  * is set, and nothing of the interpreter is linked to: its C API is looked up by name in the program's scope.
  *
  * python_objects.c  the allocator domains OBJ and MEM, wrapped before the interpreter initialises; python_hooks.c with what
- * python_stacks.c   call stacks of Python code (python_frames.h), python_names.c what they are called
+ * python_stacks.c   call stacks of Python code (python_frames.h), python_names.c what they are called, python_native.c the C
+ *                   frames on top of them
  * python_pending.c  what is set up once it is up: gc.callbacks and the module `memtrack`
  */
 #ifndef MEMTRACK_PYTHON_H
@@ -51,6 +52,10 @@ struct memtrack_thread;
 void memtrack_python_adopt(struct memtrack_thread *thread);
 /* memtrack_charge for what the wrapped allocator allocates */
 struct memtrack_counters *memtrack_python_charge(struct memtrack_thread *thread, const uintptr_t *frame, uint64_t size,
+                                                 uint32_t *cell);
+/* The same for what C code that Python called allocates of malloc: `stack` is the native one. NULL: Python has no part in it,
+ * or cannot be asked. */
+struct memtrack_counters *memtrack_python_merged(struct memtrack_thread *thread, uint32_t stack, uint64_t size,
                                                  uint32_t *cell);
 void memtrack_python_forget(uintptr_t block, uint64_t size); /* before it is freed: it may be a code object */
 #define MEMTRACK_PYTHON_CODE_LEAST 160u                       /* bytes of a code object, whatever the version */

@@ -13,7 +13,8 @@
  *   a FRAME   is (frame further out, word) and leads to the node in the region: a trie, as there
  *   a STACK   holds all the words of one chain and, for one size class, the cell and its counters. `recent` leads to the one of
  *             the same class that last had the same innermost frames. All words are compared, six instructions a frame:
- *             mostly that is all, and where it fails the trie has the answer or gets it
+ *             mostly that is all, and where it fails the trie has the answer or gets it. Where C code allocates of malloc, the
+ *             native stack's number stands beside the size class (python_native.c)
  *
  * In a thread, `python_state` is the interpreter's thread state that was found to be this thread's, `python_where` the word in
  * which the interpreter keeps the present one: where the two agree nothing else need be looked at. That word is known from the
@@ -98,6 +99,8 @@ struct memtrack_python_cache {
         struct memtrack_python_stack none; /* of no class; `recent` leads here where it has no stack */
         uint64_t none_words[5];
     };
+    const char *own_state;                   /* the interpreter's state of this thread, once it was seen */
+    bool has_other_states;                   /* it runs subinterpreters, too */
     uint32_t recent[MEMTRACK_PYTHON_RECENT]; /* offsets of stacks from the start of this */
     uint32_t used;                           /* bytes of the arena */
     uint32_t frames_used;
@@ -195,6 +198,11 @@ MEMTRACK_INLINE bool memtrack_python_may_be_code(uint64_t block)
     uint32_t hash = memtrack_python_hash(block >> 4, 0, MEMTRACK_PYTHON_SEEN_BITS);
     return MEMTRACK_LOAD(&memtrack_python_seen[hash / 64]) >> hash % 64 & 1;
 }
+
+/* python_native.c: in the constructor; the node of a native stack, as far as the interpreter's loop, on top of a frame of
+ * Python's. 0: the loop is not in it, or there is no room. */
+void memtrack_python_native(void);
+uint32_t memtrack_python_on_top(struct memtrack_thread *thread, uint32_t stack, const struct memtrack_python_frame *outer);
 
 /* python_names.c */
 uint16_t memtrack_python_module(const struct memtrack_python_layout *at, uint64_t code); /* MEMTRACK_MODULE_NONE: no room */

@@ -20,6 +20,7 @@ static const char *no_thread(void)
 const char *(*memtrack_python_thread)(void) = no_thread;
 static const char *no_state; /* stays NULL */
 static const char *const *present_state; /* where the interpreter keeps it; NULL: only its function knows */
+static const char *(*own_thread)(void); /* also without the GIL; NULL: unknown */
 static const struct memtrack_python_layout *at; /* NULL: no stacks are taken */
 static struct memtrack_python_cache *caches[MEMTRACK_BANKS];
 static uint32_t caches_end; /* none from here on */
@@ -56,6 +57,8 @@ void memtrack_python_stacks(uint32_t minor)
     at = &memtrack_python_layouts[minor - MEMTRACK_PYTHON_FIRST];
     *(void **)&memtrack_python_thread = get_thread;
     present_state = word_of(get_thread);
+    *(void **)&own_thread = dlsym(RTLD_DEFAULT, "PyGILState_GetThisThreadState");
+    memtrack_python_native();
 }
 
 void memtrack_python_adopt(struct memtrack_thread *thread)
@@ -227,26 +230,18 @@ static void remember(struct memtrack_python_cache *cache, uint32_t *recent, cons
     *recent = offset;
 }
 
-struct memtrack_counters *memtrack_python_charge(struct memtrack_thread *thread, const uintptr_t *frame, uint64_t size,
-                                                 uint32_t *cell)
+/* The counters of a Python stack, or of `native` on top of it; NULL where there are none. */
+static struct memtrack_counters *charge(struct memtrack_thread *thread, struct memtrack_python_cache *cache,
+                                        uint64_t innermost, uint32_t native, uint64_t size, uint32_t *cell)
 {
-    const char *state = at ? memtrack_python_thread() : NULL;
-    uint64_t innermost = at ? memtrack_python_frame(at, state) : 0;
-    struct memtrack_python_cache *cache = innermost ? cache_of(thread) : NULL;
     struct chain chain;
-    if (!cache)
-        return memtrack_charge(thread, frame, size, cell);
-    if (present_state && *present_state == state) {
-        thread->python_where = present_state;
-        thread->python_state = state;
-    }
-    uint32_t size_class = memtrack_size_class(size);
+    uint32_t size_class = memtrack_size_class(size), key = size_class | native << 8;
     uint64_t word = memtrack_python_word(at, innermost), back = MEMTRACK_PYTHON_WORD(innermost, at->back);
     uint64_t outer = back ? memtrack_python_word(at, back) : 0;
-    uint32_t place = memtrack_python_place(word, outer, size_class);
-    const struct memtrack_python_stack *stack = memtrack_python_recall(at, cache, place, word, back, outer, size_class);
+    uint32_t place = memtrack_python_place(word, outer, key);
+    const struct memtrack_python_stack *stack = memtrack_python_recall(at, cache, place, word, back, outer, key);
     if (!stack)
-        stack = memtrack_python_recall(at, cache, place ^ 1, word, back, outer, size_class);
+        stack = memtrack_python_recall(at, cache, place ^ 1, word, back, outer, key);
     if (stack) {
         *cell = stack->cell;
         return stack->counters;
@@ -256,18 +251,57 @@ struct memtrack_counters *memtrack_python_charge(struct memtrack_thread *thread,
     *beside = *recent;
     *recent = offset;
     if (!read_chain(&chain, innermost))
-        return memtrack_charge(thread, frame, size, cell);
+        return NULL;
     if (cache->frames_used + chain.count > MEMTRACK_PYTHON_FRAMES)
         empty(cache);
     uint32_t found = find_frame(thread, cache, &chain);
     uint32_t node = found ? cache->frames[found].node : 0;
+    if (node && native)
+        node = memtrack_python_on_top(thread, native, &cache->frames[found]);
     *cell = node ? memtrack_cell(node, size_class) : 0;
     struct memtrack_counters *counters = *cell >= MEMTRACK_FIRST_CELL ? memtrack_counters_for(thread, *cell, size) : NULL;
-    if (!counters)
-        return memtrack_charge(thread, frame, size, cell);
-    if (!memtrack_counters_are_shared(counters))
-        remember(cache, recent, &chain, size_class, *cell, counters);
+    if (counters && !memtrack_counters_are_shared(counters))
+        remember(cache, recent, &chain, key, *cell, counters);
     return counters;
+}
+
+struct memtrack_counters *memtrack_python_charge(struct memtrack_thread *thread, const uintptr_t *frame, uint64_t size,
+                                                 uint32_t *cell)
+{
+    const char *state = at ? memtrack_python_thread() : NULL;
+    uint64_t innermost = state ? memtrack_python_frame(at, state) : 0;
+    struct memtrack_python_cache *cache = innermost ? cache_of(thread) : NULL;
+    struct memtrack_counters *counters = NULL;
+    if (cache) {
+        if (present_state && *present_state == state) {
+            thread->python_where = present_state;
+            thread->python_state = state;
+        }
+        cache->has_other_states |= cache->own_state && cache->own_state != state;
+        cache->own_state = state;
+        counters = charge(thread, cache, innermost, 0, size, cell);
+    }
+    return counters ? counters : memtrack_charge(thread, frame, size, cell);
+}
+
+/* A thread that runs without the GIL is not in the interpreter's word for the present state: that is another thread's, which may
+ * end at any moment, and is not looked into. Its own stands still, but may be gone where the main thread is finalising the
+ * interpreter: so only the main thread's is read then. */
+static const char *state_of(const struct memtrack_thread *thread)
+{
+    const char *own = thread->python->own_state;
+    if (memtrack_python_thread() == own)
+        return own;
+    bool may_ask = own_thread && thread->tid == memtrack_rt.pid && !thread->python->has_other_states;
+    return may_ask && own_thread() == own ? own : NULL;
+}
+
+struct memtrack_counters *memtrack_python_merged(struct memtrack_thread *thread, uint32_t stack, uint64_t size,
+                                                 uint32_t *cell)
+{
+    const char *state = stack >> 24 ? NULL : state_of(thread);
+    uint64_t innermost = state ? memtrack_python_frame(at, state) : 0;
+    return innermost ? charge(thread, thread->python, innermost, stack, size, cell) : NULL;
 }
 
 /* The frames of one code object die: whatever stands at its addresses later has other words, or other frames. */

@@ -187,6 +187,7 @@ void memtrack_threads_after_fork(bool interrupted);
 
 /* nodes.c, cells.c: from (parent, frame) to node and from (stack, class) to cell; intern.c */
 uint32_t memtrack_nodes(struct memtrack_walk *walk, uint32_t from, uint32_t end);
+const struct memtrack_node *memtrack_node(uint32_t id); /* of an id that was handed out */
 uint32_t memtrack_cell(uint32_t stack, uint32_t size_class); /* a cell id, never 0 */
 void memtrack_intern_after_fork(void);
 
