@@ -32,7 +32,8 @@ CC ?= cc
 SHIM_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Wshadow -Werror -fPIC -fvisibility=hidden \
     -ftls-model=initial-exec -fno-builtin-malloc -fno-builtin-calloc -fno-builtin-realloc -fno-builtin-free \
     -fno-omit-frame-pointer -fasynchronous-unwind-tables -fexceptions -ICShim/include -ICShim/src
-SHIM_LDFLAGS := -shared -Wl,-z,nodelete -Wl,-z,now -Wl,-z,relro -Wl,-z,defs -Wl,--as-needed -Wl,--build-id
+SHIM_LDFLAGS := -shared -Wl,-z,nodelete -Wl,-z,now -Wl,-z,relro -Wl,-z,defs -Wl,--as-needed -Wl,--build-id \
+    -Wl,--sort-section=name
 SHIM_SOURCES := $(wildcard CShim/src/*.c)
 SHIM_OBJECTS := $(SHIM_SOURCES:CShim/src/%.c=$(BUILD)/shim/%.o)
 

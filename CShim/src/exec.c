@@ -28,7 +28,7 @@
 extern char **environ;
 
 /* Our variables at the start of this image, and the library as the loader knows it. Written once, by the first hook. */
-static char kept_text[MEMTRACK_KEPT_BYTES];
+static MEMTRACK_LARGE char kept_text[MEMTRACK_KEPT_BYTES];
 static char *kept[MEMTRACK_KEPT];
 static uint32_t kept_count;
 static const char *library;

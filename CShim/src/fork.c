@@ -87,7 +87,7 @@ bool memtrack_fork_repair(void)
     uint64_t parent_pages = memtrack_rt.region_pages;
     bool interrupted = memtrack_self != &memtrack_no_thread && memtrack_is_busy(memtrack_self);
     memtrack_self = &memtrack_no_thread;
-    memtrack_threads_after_fork(interrupted);
+    memtrack_threads_after_fork(MEMTRACK_LOAD_ACQUIRE(&parent->bank_next), interrupted);
     memtrack_intern_after_fork();
     memtrack_private_after_fork(interrupted);
     if (!interrupted)

@@ -10,7 +10,8 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 #define MEMTRACK_POPULATED_BYTES 32768u /* less is not worth a call */
-#define MEMTRACK_FIRST_SLOTS UINT64_C(1024)
+#define MEMTRACK_FIRST_SLOTS UINT64_C(256) /* of most programs these are enough, and both tables stand on one page */
+#define MEMTRACK_SECOND_SLOTS UINT64_C(1024)
 #define MEMTRACK_MOST_SLOTS (UINT64_C(1) << 23)
 
 /* At least one slot stays empty, whatever happens: look-ups end there. */
@@ -55,7 +56,7 @@ static struct memtrack_intern_table *make_table(struct memtrack_intern_table **p
     return expected;
 }
 
-/* Puts a table of twice the size in the place of `old`, unless that is not possible or another thread is at it.
+/* Puts a larger table in the place of `old`, unless that is not possible or another thread is at it.
  *
  * That thread may never come back: a signal handler may have left it by longjmp, or it ended. So nobody holds a lock.
  * After some more calls for room, and at once where stacks would be lost otherwise, another one goes on where the
@@ -76,7 +77,7 @@ static MEMTRACK_COLD void grow(struct memtrack_intern_table **place, struct memt
          !__atomic_compare_exchange_n(&old->since, &since, asked, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)))
         return;
     struct memtrack_intern_table *table = MEMTRACK_LOAD_ACQUIRE(&old->next);
-    if (!table && !(table = make_table(&old->next, slots * 2)))
+    if (!table && !(table = make_table(&old->next, slots < MEMTRACK_SECOND_SLOTS ? MEMTRACK_SECOND_SLOTS : slots * 2)))
         return;
     for (uint64_t i = MEMTRACK_LOAD_ACQUIRE(&old->copied); i < slots; i++) {
         uint64_t slot = MEMTRACK_LOAD_ACQUIRE(&old->slots[i]);

@@ -9,14 +9,23 @@
 
 #include <sys/mman.h>
 
+static uint32_t log2_of(uint32_t number)
+{
+    return 31 - (uint32_t)__builtin_clz(number);
+}
+
 void memtrack_memo_clear(struct memtrack_memo *memo)
 {
-    if (!memo->mask)
+    if (!memo->mask) {
+        memo->groups = memo->first_groups;
+        memo->cells = memo->first_cells;
+        memo->cell_shift = 32 - log2_of(MEMTRACK_MEMO_FIRST_CELLS);
         memo->mask = MEMTRACK_MEMO_FIRST_HEADS - 1;
+    }
     __builtin_memset(memo->heads, 0, (memo->mask + 1) * sizeof(memo->heads[0]));
     __builtin_memset(memo->groups, 0, (memo->mask + 1) * sizeof(memo->groups[0]));
     if (memo->has_cells)
-        __builtin_memset(memo->cells, 0, sizeof(memo->cells));
+        __builtin_memset(memo->cells, 0, sizeof(memo->cells[0]) << (32 - memo->cell_shift));
     memo->has_cells = false;
     memo->used = MEMTRACK_MEMO_LINE;
 }
@@ -82,6 +91,12 @@ static void split_buckets(struct memtrack_memo *memo)
 {
     uint32_t heads = memo->mask + 1;
     __builtin_memset(memo->heads + heads, 0, heads * sizeof(memo->heads[0]));
+    if (memo->groups == memo->first_groups) { /* what these hold is found again, or made again */
+        memo->groups = memo->more_groups;
+        memo->cells = memo->more_cells;
+        MEMTRACK_SIGNAL_FENCE();
+        memo->cell_shift = 32 - log2_of(MEMTRACK_MEMO_CELLS);
+    }
     __builtin_memset(memo->groups + heads, 0, heads * sizeof(memo->groups[0]));
     memo->mask = 2 * heads - 1;
     for (uint32_t i = 0; i < heads; i++) {
@@ -112,7 +127,7 @@ static bool grow(struct memtrack_memo *memo)
     MEMTRACK_SIGNAL_FENCE();
     if (old)
         memtrack_unmap_private(old, old_size);
-    if (memo->mask + 1 < MEMTRACK_MEMO_HEADS)
+    if (old && memo->mask + 1 < MEMTRACK_MEMO_HEADS)
         split_buckets(memo);
     return true;
 }

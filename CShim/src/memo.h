@@ -37,6 +37,7 @@
 #define MEMTRACK_MEMO_SPREAD UINT32_C(0x9e3779c0)
 #define MEMTRACK_MEMO_SPREADS 64u /* changes are counted in the bits below */
 #define MEMTRACK_MEMO_CELLS 1024u
+#define MEMTRACK_MEMO_FIRST_CELLS 64u
 #define MEMTRACK_MEMO_GROUP 5u
 #define MEMTRACK_MEMO_WORDS 512u
 #define MEMTRACK_MEMO_GROUPS (MEMTRACK_MEMO_WORDS / MEMTRACK_MEMO_GROUP + 1) /* of an entry, at most */
@@ -95,11 +96,18 @@ struct memtrack_memo {
     uint32_t used; /* the first line of an arena is not used: offset 0 means none */
     uint32_t mask; /* heads in use, minus 1 */
     uint32_t refusals; /* entries not made since the arena was last emptied, for want of room */
-    uint32_t heads[MEMTRACK_MEMO_HEADS];
-    uint32_t groups[MEMTRACK_MEMO_HEADS]; /* the last group made with each hash */
-    struct memtrack_memo_cell cells[MEMTRACK_MEMO_CELLS]; /* the last way remembered with each hash */
+    uint32_t *groups;  /* the last group made with each hash; as many as heads */
+    struct memtrack_memo_cell *cells; /* the last way remembered with each hash */
+    uint32_t cell_shift;              /* from a hash to its cell */
     bool has_cells;
+    /* All that a small program needs is on one page. */
+    struct memtrack_memo_cell first_cells[MEMTRACK_MEMO_FIRST_CELLS];
+    uint32_t first_groups[MEMTRACK_MEMO_FIRST_HEADS];
+    uint32_t heads[MEMTRACK_MEMO_HEADS];
+    uint32_t more_groups[MEMTRACK_MEMO_HEADS];
+    struct memtrack_memo_cell more_cells[MEMTRACK_MEMO_CELLS];
 };
+_Static_assert(offsetof(struct memtrack_memo, heads[MEMTRACK_MEMO_FIRST_HEADS]) <= MEMTRACK_PAGE, "first page of a memo");
 
 /* The words that a walk read, in its order. */
 struct memtrack_memo_words {
@@ -220,7 +228,7 @@ MEMTRACK_INLINE struct memtrack_memo_cell *memtrack_memo_cell(struct memtrack_me
                                                                uint32_t size_class)
 {
     uint32_t hash = (stack * MEMTRACK_CLASSES + size_class) * UINT32_C(0x9e3779b1);
-    return &memo->cells[hash / (UINT32_MAX / MEMTRACK_MEMO_CELLS + 1)];
+    return &memo->cells[hash >> memo->cell_shift];
 }
 
 /* As memtrack_memo_way, where the entry has another class in that way. */

@@ -25,7 +25,7 @@
 #define MEMTRACK_KNOWN_MODULES (MEMTRACK_MODULE_CHUNKS * MEMTRACK_MODULES_PER_CHUNK)
 
 /* A private copy of what the look-up needs; entry 0 is unused. */
-static struct known {
+static MEMTRACK_LARGE struct known {
     uintptr_t start;
     uintptr_t end;
     uint32_t generation; /* checked in this one; UINT32_MAX: not filled */

@@ -16,7 +16,7 @@
 #include <errno.h>
 #include <gnu/libc-version.h>
 
-char memtrack_early[MEMTRACK_EARLY_BYTES] __attribute__((aligned(64)));
+MEMTRACK_LARGE char memtrack_early[MEMTRACK_EARLY_BYTES] __attribute__((aligned(64)));
 static size_t early_used, early_count;
 static int phase; /* 0 not resolved, 1 resolving, 2 resolved */
 static bool next_is_glibc;

@@ -8,7 +8,8 @@
  * page tables nor has its pages written twice; a child gives it back and starts with none.
  *
  * The first of both comes from one mapping made at the start, the STARTER, in which pieces are carved one after the other:
- * most programs live for a millisecond, and each further mapping costs 6 us.
+ * most programs live for a millisecond, each further mapping costs 6 us, and each page that is touched 2 us. So pieces of
+ * less than two pages share pages with others, and are never given back.
  *
  * A signal handler may fork while a hook runs, and the hook goes on in the child: its scratch memory must then be kept.
  * See fork.c, and `interrupted` below.
@@ -26,8 +27,9 @@
 #define MADV_KEEPONFORK 19
 #endif
 
-#define MEMTRACK_STARTER_KEPT ((size_t)25 << 20) /* root and first chunk of the live map, rules, threads */
-#define MEMTRACK_STARTER_SCRATCH ((size_t)1 << 20)
+#define MEMTRACK_STARTER_KEPT ((size_t)34 << 20) /* root and two chunks of the live map, rules, threads */
+#define MEMTRACK_STARTER_SCRATCH ((size_t)6 << 20) /* what a compiler fills; each further mapping is copied by every fork */
+#define MEMTRACK_LINE ((size_t)128) /* and its neighbour, which processors fetch with it */
 
 /* Copied into the region so that a reader can measure them. A forked child starts with its parent's list. A slot is free
  * while its start is 0; BUSY (1) while being filled. */
@@ -122,22 +124,30 @@ void *memtrack_private_start(void)
     return (void *)kept.end;
 }
 
+static bool shares_page(size_t bytes)
+{
+    return bytes < 2 * MEMTRACK_PAGE;
+}
+
 static void *carve(struct zone *zone, size_t bytes)
 {
-    uintptr_t at = MEMTRACK_LOAD(&zone->at);
+    size_t alignment = shares_page(bytes) ? MEMTRACK_LINE : MEMTRACK_PAGE;
+    bytes = (bytes + alignment - 1) & ~(alignment - 1);
+    uintptr_t at = MEMTRACK_LOAD(&zone->at), start;
     do {
-        if (zone->end - at < bytes)
+        start = (at + alignment - 1) & ~(alignment - 1);
+        if (zone->end < start || zone->end - start < bytes)
             return NULL;
-    } while (!__atomic_compare_exchange_n(&zone->at, &at, at + bytes, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
-    return (void *)at;
+    } while (!__atomic_compare_exchange_n(&zone->at, &at, start + bytes, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+    return (void *)start;
 }
 
 static void *take(struct zone *zone, size_t bytes, bool scratched)
 {
-    bytes = whole_pages(bytes);
     void *piece = carve(zone, bytes);
     if (piece)
         return piece;
+    bytes = whole_pages(bytes);
     uintptr_t at = map(bytes, scratched ? 0 : bytes);
     if (at)
         note_mapping(at, bytes, scratched);
@@ -162,11 +172,13 @@ static bool is_in(const struct zone *zone, uintptr_t address)
 void memtrack_unmap_private(void *start, size_t bytes)
 {
     struct memtrack_header *header = memtrack_rt.region;
-    bytes = whole_pages(bytes);
-    if (is_in(&kept, (uintptr_t)start) || is_in(&scratch, (uintptr_t)start)) {
-        memtrack_sys3(SYS_madvise, start, bytes, MADV_DONTNEED);
+    bool is_carved = is_in(&kept, (uintptr_t)start) || is_in(&scratch, (uintptr_t)start);
+    if (is_carved) {
+        if (!shares_page(bytes))
+            memtrack_sys3(SYS_madvise, start, whole_pages(bytes), MADV_DONTNEED);
         return;
     }
+    bytes = whole_pages(bytes);
     for (uint32_t place = 0; place < MEMTRACK_MAPPINGS; place++) {
         if (MEMTRACK_LOAD(&mappings[place].start) != (uint64_t)(uintptr_t)start)
             continue;

@@ -12,9 +12,9 @@
 #define MEMTRACK_PYTHON_PROBES 32u
 #define MEMTRACK_PYTHON_MODULES 3500u /* leaves room for loaded objects */
 
-static uint64_t codes[MEMTRACK_PYTHON_CODES]; /* address << 16 | module; 0 never used, 1 given back */
-static uint64_t texts[MEMTRACK_PYTHON_CODES]; /* hash << 16 | module */
-uint64_t memtrack_python_seen[MEMTRACK_PYTHON_SEEN_BITS / 64]; /* never cleared: may say yes too often, not no */
+static MEMTRACK_LARGE uint64_t codes[MEMTRACK_PYTHON_CODES]; /* address << 16 | module; 0 never used, 1 given back */
+static MEMTRACK_LARGE uint64_t texts[MEMTRACK_PYTHON_CODES]; /* hash << 16 | module */
+MEMTRACK_LARGE uint64_t memtrack_python_seen[MEMTRACK_PYTHON_SEEN_BITS / 64]; /* never cleared: may say yes too often, not no */
 
 /* The text of a str, up to `room` bytes, without what could break a line; returns how many. */
 static uint32_t copy_text(const struct memtrack_python_layout *at, char *to, uint32_t room, uint64_t text)

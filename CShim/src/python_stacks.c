@@ -22,7 +22,7 @@ static const char *no_state; /* stays NULL */
 static const char *const *present_state; /* where the interpreter keeps it; NULL: only its function knows */
 static const char *(*own_thread)(void); /* also without the GIL; NULL: unknown */
 static const struct memtrack_python_layout *at; /* NULL: no stacks are taken */
-static struct memtrack_python_cache *caches[MEMTRACK_BANKS];
+static MEMTRACK_LARGE struct memtrack_python_cache *caches[MEMTRACK_BANKS];
 static uint32_t caches_end; /* none from here on */
 
 /* The word that a function returns which does nothing else, `mov word(%rip), %rax; ret` or with its address read first; NULL
@@ -336,7 +336,7 @@ void memtrack_python_after_fork(void)
     for (uint32_t i = 0; i < caches_end; i++) {
         if (!caches[i])
             continue;
-        if (memtrack_rt.threads[i])
+        if (memtrack_threads[i])
             empty(caches[i]);
         else
             caches[i] = NULL;

@@ -5,12 +5,13 @@
  * DATA MODEL. Open addressing over (key, packed rule). The key holds the pc, whether it is exact, and the module
  * generation: after a dlclose no old entry matches any more, and its slot may be taken again. A writer claims a
  * slot by swapping its key for BUSY, stores the rule, then the key; a reader that finds its key loads the rule and
- * looks at the key again. Full neighbourhoods make a table of twice the size take over; the old one stays mapped,
- * for readers that are still in it. It is a cache: what is lost is decoded again.
+ * looks at the key again. Full neighbourhoods make a table of twice the size take over, with what is in the old one; that
+ * stays mapped, for readers that are still in it. It is a cache: what is lost is decoded again.
  */
 #include "rules.h"
 
-#define MEMTRACK_RULES_FIRST 1024u
+#define MEMTRACK_RULES_FIRST 128u /* 2 KB: enough for a small program */
+#define MEMTRACK_RULES_SECOND 512u
 #define MEMTRACK_RULES_MOST (1u << 20)
 #define MEMTRACK_RULES_PROBES 8u
 #define MEMTRACK_KEY_BUSY UINT64_C(1)
@@ -28,15 +29,34 @@ static bool pack(struct memtrack_rule rule, uint64_t *packed)
     return true;
 }
 
-static struct memtrack_rule_table *grow(struct memtrack_rule_table *old)
+/* Into a table that nobody else knows yet, where there is room near its place. */
+static void copy(struct memtrack_rule_table *table, uint64_t key, uint64_t packed)
 {
-    uint64_t slots = old ? (old->mask + 1) * 2 : MEMTRACK_RULES_FIRST;
+    for (uint32_t i = 0; i < MEMTRACK_RULES_PROBES; i++) {
+        struct memtrack_rule_slot *slot = &table->slots[(memtrack_rule_slot(key) + i) & table->mask];
+        if (slot->key)
+            continue;
+        *slot = (struct memtrack_rule_slot){key, packed};
+        return;
+    }
+}
+
+static struct memtrack_rule_table *grow(struct memtrack_rule_table *old, uint64_t generation)
+{
+    uint64_t slots = MEMTRACK_RULES_FIRST;
+    if (old)
+        slots = old->mask + 1 < MEMTRACK_RULES_SECOND ? MEMTRACK_RULES_SECOND : (old->mask + 1) * 2;
     if (slots > MEMTRACK_RULES_MOST)
         return NULL;
     struct memtrack_rule_table *table = memtrack_map_private(sizeof(*table) + slots * sizeof(struct memtrack_rule_slot));
     if (!table)
         return NULL;
     table->mask = slots - 1;
+    for (uint64_t i = 0; old && i <= old->mask; i++) {
+        uint64_t packed, key = MEMTRACK_LOAD(&old->slots[i].key);
+        if (key >> 48 == generation && memtrack_rule_at(old, i, key, &packed) == key)
+            copy(table, key, packed);
+    }
     if (__atomic_compare_exchange_n(&memtrack_rules, &old, table, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
         return table;
     return old; /* another thread grew it: ours costs address space alone */
@@ -45,7 +65,7 @@ static struct memtrack_rule_table *grow(struct memtrack_rule_table *old)
 static void insert(uint64_t key, uint64_t packed)
 {
     struct memtrack_rule_table *table = MEMTRACK_LOAD_ACQUIRE(&memtrack_rules);
-    if (!table && !(table = grow(NULL)))
+    if (!table && !(table = grow(NULL, 0)))
         return;
     for (int again = 0; again < 2; again++) {
         for (uint32_t i = 0; i < MEMTRACK_RULES_PROBES; i++) {
@@ -61,7 +81,7 @@ static void insert(uint64_t key, uint64_t packed)
                 return;
             }
         }
-        table = grow(table);
+        table = grow(table, key >> 48);
         if (!table)
             return;
     }

@@ -100,7 +100,6 @@ struct memtrack_runtime {
     uint64_t reserved_pages;         /* pages from the start that are known to be reserved */
     uint32_t locks_future;           /* the program has called mlockall(MCL_FUTURE) */
     uint64_t populate_missing;       /* the kernel has no MADV_POPULATE_WRITE */
-    struct memtrack_thread *threads[MEMTRACK_BANKS]; /* by bank index; [0] is never used */
     struct memtrack_counters **shared_chunks;        /* of bank 0 */
     uint32_t reclaim_hint;
     uint32_t acquire_backoff;        /* calls that do without a bank before one is looked for again */
@@ -112,6 +111,8 @@ struct memtrack_runtime {
 };
 
 extern struct memtrack_runtime memtrack_rt __attribute__((visibility("hidden")));
+/* By bank index; [0] is never used. */
+extern struct memtrack_thread *memtrack_threads[MEMTRACK_BANKS] __attribute__((visibility("hidden")));
 extern __thread struct memtrack_thread *memtrack_self
     __attribute__((visibility("hidden"), tls_model("initial-exec")));
 extern struct memtrack_thread memtrack_no_thread __attribute__((visibility("hidden"))); /* of a thread without a bank */
@@ -183,7 +184,7 @@ struct memtrack_thread *memtrack_thread_acquire(uint64_t *mark);
 struct memtrack_counters *memtrack_counters_make(struct memtrack_thread *thread, uint32_t index);
 struct memtrack_counters *memtrack_shared_counters(uint32_t index); /* bank 0 */
 uintptr_t memtrack_stack_top(uintptr_t here);  /* where the thread's stack ends; 0: `here` is not on it */
-void memtrack_threads_after_fork(bool interrupted);
+void memtrack_threads_after_fork(uint32_t banks, bool interrupted);
 
 /* nodes.c, cells.c: from (parent, frame) to node and from (stack, class) to cell; intern.c */
 uint32_t memtrack_nodes(struct memtrack_walk *walk, uint32_t from, uint32_t end);

@@ -5,7 +5,7 @@
  */
 #include "sampling.h"
 
-uint8_t memtrack_filter[MEMTRACK_FILTER_BYTES];
+MEMTRACK_LARGE uint8_t memtrack_filter[MEMTRACK_FILTER_BYTES];
 
 #define LN2 0.693147180559945309417
 #define UNIT 0x1p-53

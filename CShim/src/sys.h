@@ -20,6 +20,9 @@
 #define MEMTRACK_COLD __attribute__((cold, noinline, force_align_arg_pointer))
 /* The same for what is called often enough to be worth its place in the cache. */
 #define MEMTRACK_LONG __attribute__((noinline, force_align_arg_pointer))
+/* Tables of which most programs touch little stand behind all other variables (the Makefile sorts sections by name), so that
+ * those share pages. */
+#define MEMTRACK_LARGE __attribute__((section(".bss.large")))
 #define MEMTRACK_INLINE static inline __attribute__((always_inline))
 
 #if !defined(__x86_64__)

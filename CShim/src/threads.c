@@ -37,23 +37,23 @@ static uint32_t *bank_directory(void)
     return memtrack_region_at(MEMTRACK_BANK_DIRECTORY_PAGE);
 }
 
-/* States of threads, by bank index, a page of them at a time. They are kept memory, so that a forked child can look at its
+/* States of threads, by bank index, a few of them at a time. They are kept memory, so that a forked child can look at its
  * own; all else that a thread has is scratch. */
-#define MEMTRACK_STATES_PER_PAGE (MEMTRACK_PAGE / sizeof(struct memtrack_thread))
-static struct memtrack_thread *states[MEMTRACK_BANKS / 8];
-_Static_assert(MEMTRACK_STATES_PER_PAGE >= 8, "a page of thread states serves fewer banks than are reckoned with");
+#define MEMTRACK_STATES_AT_ONCE 8u
+MEMTRACK_LARGE struct memtrack_thread *memtrack_threads[MEMTRACK_BANKS];
+static struct memtrack_thread *states[MEMTRACK_BANKS / MEMTRACK_STATES_AT_ONCE];
 
 static struct memtrack_thread *thread_make(uint32_t index)
 {
-    struct memtrack_thread **page = &states[index / MEMTRACK_STATES_PER_PAGE], *expected = MEMTRACK_LOAD_ACQUIRE(page);
+    struct memtrack_thread **few = &states[index / MEMTRACK_STATES_AT_ONCE], *expected = MEMTRACK_LOAD_ACQUIRE(few);
     if (!expected) {
-        struct memtrack_thread *fresh = memtrack_map_private(MEMTRACK_PAGE);
+        struct memtrack_thread *fresh = memtrack_map_private(MEMTRACK_STATES_AT_ONCE * sizeof(*fresh));
         if (!fresh)
             return NULL;
-        if (__atomic_compare_exchange_n(page, &expected, fresh, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
-            expected = fresh; /* else another thread was first, and this page is never touched */
+        if (__atomic_compare_exchange_n(few, &expected, fresh, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+            expected = fresh; /* else another thread was first, and these are never touched */
     }
-    struct memtrack_thread *thread = expected + index % MEMTRACK_STATES_PER_PAGE;
+    struct memtrack_thread *thread = expected + index % MEMTRACK_STATES_AT_ONCE;
     size_t memo = (sizeof(struct memtrack_memo) + 63) & ~(size_t)63;
     size_t walk = (sizeof(struct memtrack_walk) + 63) & ~(size_t)63;
     size_t front = (memo + 2 * walk + MEMTRACK_PAGE - 1) & ~(size_t)(MEMTRACK_PAGE - 1);
@@ -129,7 +129,7 @@ static struct memtrack_thread *reclaim(uint32_t tid, uint64_t *mark, uint32_t tr
     for (uint32_t i = 0; i < tries && i + 1 < count; i++) {
         uint32_t index = 1 + MEMTRACK_ADD(&memtrack_rt.reclaim_hint, 1) % (count - 1);
         uint32_t page = MEMTRACK_LOAD_ACQUIRE(&bank_directory()[index]);
-        struct memtrack_thread *thread = MEMTRACK_LOAD_ACQUIRE(&memtrack_rt.threads[index]);
+        struct memtrack_thread *thread = MEMTRACK_LOAD_ACQUIRE(&memtrack_threads[index]);
         if (!page || !thread)
             continue;
         struct memtrack_bank *bank = memtrack_region_at(page);
@@ -165,7 +165,7 @@ static struct memtrack_thread *extend(uint32_t tid, uint64_t *mark)
     bank->directories[0] = page + 1;
     MEMTRACK_STORE_RELEASE(&bank_directory()[index], page);
     thread_adopt(thread, index, bank, tid, mark);
-    MEMTRACK_STORE_RELEASE(&memtrack_rt.threads[index], thread);
+    MEMTRACK_STORE_RELEASE(&memtrack_threads[index], thread);
     return thread;
 }
 
@@ -264,14 +264,14 @@ struct memtrack_counters *memtrack_shared_counters(uint32_t index)
 }
 
 /* In a forked child: no thread but the caller exists, and the new region has no banks yet. A hook that the fork interrupted
- * (in a signal handler) goes on with its thread's state, which is then nobody else's. */
-void memtrack_threads_after_fork(bool interrupted)
+ * (in a signal handler) goes on with its thread's state, which is then nobody else's. `banks` were in use in the parent. */
+void memtrack_threads_after_fork(uint32_t banks, bool interrupted)
 {
     memtrack_rt.threads_seen = 0;
     memtrack_rt.reclaim_hint = 0;
-    for (uint32_t i = 1; i < MEMTRACK_BANKS; i++)
-        if (memtrack_rt.threads[i]) /* or else the pages of the array would be written to, and copied */
-            memtrack_rt.threads[i] = NULL;
+    for (uint32_t i = 1; i < banks && i < MEMTRACK_BANKS; i++)
+        if (memtrack_threads[i]) /* or else the pages of the array would be written to, and copied */
+            memtrack_threads[i] = NULL;
     if (interrupted)
         __builtin_memset(states, 0, sizeof(states));
 }
