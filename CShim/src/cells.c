@@ -9,10 +9,19 @@ static struct memtrack_intern_table *cells;
 /* Of an id that is in the table: its chunk is there. */
 MEMTRACK_INLINE struct memtrack_cell *cell_record(uint32_t id)
 {
-    const uint32_t *directory = memtrack_region_at(MEMTRACK_CELL_DIRECTORY_PAGE);
+    struct memtrack_header *region = memtrack_rt.region;
     uint32_t number = id - memtrack_rt.cell_bias - MEMTRACK_FIRST_CELL;
-    return (struct memtrack_cell *)memtrack_region_at(MEMTRACK_LOAD(&directory[number / MEMTRACK_CELLS_PER_CHUNK])) +
-           number % MEMTRACK_CELLS_PER_CHUNK;
+    uint32_t page = MEMTRACK_LOAD(&memtrack_directory(region, number / MEMTRACK_CELLS_PER_CHUNK)->cells);
+    return (struct memtrack_cell *)memtrack_page_of(region, page) + number % MEMTRACK_CELLS_PER_CHUNK;
+}
+
+/* The same, made if need be; NULL where there is no room. */
+static struct memtrack_cell *cell_made(struct memtrack_header *region, uint32_t number)
+{
+    struct memtrack_cell *chunk = NULL;
+    if (number / MEMTRACK_CELLS_PER_CHUNK < MEMTRACK_CELL_CHUNKS)
+        chunk = memtrack_region_chunk(region, number / MEMTRACK_CELLS_PER_CHUNK, MEMTRACK_ENTRY(cells));
+    return chunk ? chunk + number % MEMTRACK_CELLS_PER_CHUNK : NULL;
 }
 
 static uint32_t insert_cell(uint32_t hash, uint32_t stack, uint32_t size_class)
@@ -24,9 +33,7 @@ static uint32_t insert_cell(uint32_t hash, uint32_t stack, uint32_t size_class)
         return 0;
     if (next >= MEMTRACK_CELL_LIMIT || next - memtrack_rt.cell_bias >= MEMTRACK_MAX_COUNTER_INDEX)
         return 0;
-    uint32_t *directory = memtrack_region_at(MEMTRACK_CELL_DIRECTORY_PAGE);
-    if (!memtrack_intern_record(directory, MEMTRACK_CELL_CHUNKS, next - region->cell_base, MEMTRACK_CELLS_PER_CHUNK,
-                      sizeof(struct memtrack_cell)))
+    if (!cell_made(region, next - region->cell_base))
         return 0;
     struct memtrack_intern_table *table = memtrack_intern_with_room(&cells);
     if (!table)
@@ -34,9 +41,7 @@ static uint32_t insert_cell(uint32_t hash, uint32_t stack, uint32_t size_class)
     uint32_t id = MEMTRACK_ADD(&region->cell_next, 1);
     if (id < MEMTRACK_FIRST_CELL)
         return 0; /* a handler has forked: the parent's region reads as zeros here */
-    struct memtrack_cell *cell =
-        memtrack_intern_record(directory, MEMTRACK_CELL_CHUNKS, id - region->cell_base, MEMTRACK_CELLS_PER_CHUNK,
-                     sizeof(*cell));
+    struct memtrack_cell *cell = cell_made(region, id - region->cell_base);
     if (!cell)
         return 0;
     cell->size_class = size_class;

@@ -27,6 +27,24 @@ const char *const *memtrack_config_variables(void)
     return (const char *const *)(at + 1 + at[0] + 1);
 }
 
+/* The arguments of the program as it was started, each with its NUL; returns the bytes written, `size` at most. */
+size_t memtrack_config_arguments(char *to, size_t size)
+{
+    if (!&__libc_stack_end || !__libc_stack_end)
+        return 0;
+    const uintptr_t *at = __libc_stack_end;
+    size_t written = 0;
+    for (uintptr_t i = 0; i < at[0] && at[1 + i]; i++) {
+        const char *text = (const char *)at[1 + i];
+        do {
+            if (written == size)
+                return size;
+            to[written++] = *text;
+        } while (*text++);
+    }
+    return written;
+}
+
 /* The value of one variable in it; NULL if it was not set. */
 const char *memtrack_config_value(const char *name)
 {

@@ -2,8 +2,9 @@
  *
  * The header of a new region: whose it is, and where its tables begin.
  *
- * A process that was just started asks /proc, at about 40 us. A forked child is what its parent was, but for its number and
- * its start: the rest is copied. It may have been forked into another PID namespace; then its parent has no number there.
+ * A process that was just started asks /proc for what nothing else says, at 30 us: the first look there costs half of that.
+ * A forked child is what its parent was, but for its number: the rest is copied. It may have been forked into another PID
+ * namespace; then its parent has no number there.
  */
 #define _GNU_SOURCE
 #include "runtime.h"
@@ -14,31 +15,6 @@
 #include <sys/stat.h>
 
 extern const ElfW(Ehdr) __ehdr_start __attribute__((visibility("hidden")));
-
-static uint64_t start_ticks(void)
-{
-    char text[1024];
-    long length = memtrack_read_file("/proc/self/stat", text, sizeof(text) - 1);
-    if (length <= 0)
-        return 0;
-    while (length > 0 && text[length - 1] != ')') /* the name may hold blanks and parentheses */
-        length--;
-    uint64_t value = 0;
-    int field = 2;
-    for (const char *at = text + length; *at && field <= 22; at++) {
-        if (*at == ' ') {
-            field++;
-            value = 0;
-        } else if (field == 22 && *at >= '0' && *at <= '9') {
-            value = value * 10 + (uint64_t)(*at - '0');
-        }
-        if (field == 22 && at[1] == ' ')
-            return value;
-        if (at + 1 >= text + sizeof(text) - 1)
-            break;
-    }
-    return 0;
-}
 
 static void write_build_id(struct memtrack_header *header)
 {
@@ -70,13 +46,14 @@ static uint64_t pid_namespace(void)
 static void ask(struct memtrack_header *header)
 {
     header->pid_namespace = pid_namespace();
-    memtrack_read_file("/proc/sys/kernel/random/boot_id", (char *)header->boot_id, 36);
+    if (__builtin_strncmp(memtrack_rt.session, "/dev/shm/", 9) != 0) /* a directory that does not outlive a boot */
+        memtrack_read_file("/proc/sys/kernel/random/boot_id", (char *)header->boot_id, 36);
     write_build_id(header);
     long length = memtrack_sys3(SYS_readlink, "/proc/self/exe", header->executable, sizeof(header->executable) - 1);
     header->executable[memtrack_sys_failed(length) ? 0 : length] = 0;
     __builtin_memcpy(memtrack_rt.executable, header->executable, sizeof(memtrack_rt.executable));
-    length = memtrack_read_file("/proc/self/cmdline", header->command_line, sizeof(header->command_line) - 1);
-    header->command_line_bytes = length > 0 ? (uint32_t)length : 0;
+    header->command_line_bytes =
+        (uint32_t)memtrack_config_arguments(header->command_line, sizeof(header->command_line) - 1);
 }
 
 static void inherit(struct memtrack_header *header, const struct memtrack_header *parent)
@@ -99,7 +76,7 @@ void memtrack_identity_write(struct memtrack_header *header, const struct memtra
     header->pid = (uint32_t)memtrack_sys3(SYS_getpid, 0, 0, 0);
     header->parent_pid = (uint32_t)memtrack_sys3(SYS_getppid, 0, 0, 0);
     header->uid = (uint32_t)memtrack_sys3(SYS_geteuid, 0, 0, 0);
-    header->start_ticks = start_ticks();
+    header->created_boottime_ns = memtrack_clock_ns(CLOCK_BOOTTIME);
     header->created_realtime_ns = memtrack_clock_ns(CLOCK_REALTIME);
     header->created_monotonic_ns = created;
     header->parent_created_monotonic_ns = parent ? parent->created_monotonic_ns : 0;

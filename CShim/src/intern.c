@@ -103,23 +103,6 @@ struct memtrack_intern_table *memtrack_intern_with_room(struct memtrack_intern_t
     return table;
 }
 
-void *memtrack_intern_record(uint32_t *directory, uint32_t chunks, uint32_t number, uint32_t per_chunk, uint32_t bytes)
-{
-    struct memtrack_header *region = memtrack_rt.region; /* and no other, should a handler fork meanwhile */
-    uint32_t chunk = number / per_chunk;
-    if (chunk >= chunks)
-        return NULL;
-    uint32_t page = MEMTRACK_LOAD_ACQUIRE(&directory[chunk]);
-    if (!page) {
-        uint32_t fresh = memtrack_region_take(per_chunk * bytes / MEMTRACK_PAGE);
-        if (!fresh)
-            return NULL;
-        if (__atomic_compare_exchange_n(&directory[chunk], &page, fresh, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
-            page = fresh;
-    }
-    return (char *)memtrack_page_of(region, page) + (uint64_t)(number % per_chunk) * bytes;
-}
-
 /* The child numbers its own nodes and cells. */
 void memtrack_intern_after_fork(void)
 {

@@ -33,9 +33,6 @@ void memtrack_intern_put(struct memtrack_intern_table *table, uint64_t slot);
 /* The table, with room for one more; NULL where there is none to be had now. */
 struct memtrack_intern_table *memtrack_intern_with_room(struct memtrack_intern_table **place);
 
-/* The record `number` of a chunked table of the region, its chunk made if need be; NULL if refused. */
-void *memtrack_intern_record(uint32_t *directory, uint32_t chunks, uint32_t number, uint32_t per_chunk, uint32_t bytes);
-
 void memtrack_nodes_after_fork(void);
 void memtrack_cells_after_fork(void);
 

@@ -21,7 +21,6 @@
 #include <sys/auxv.h>
 
 #define MEMTRACK_MODULES_COPIED 64u
-#define MEMTRACK_MODULE_DIRECTORY_AT (MEMTRACK_CELL_DIRECTORY_PAGE * MEMTRACK_PAGE + MEMTRACK_MODULE_DIRECTORY_OFFSET)
 #define MEMTRACK_KNOWN_MODULES (MEMTRACK_MODULE_CHUNKS * MEMTRACK_MODULES_PER_CHUNK)
 
 /* A private copy of what the look-up needs; entry 0 is unused. */
@@ -102,18 +101,9 @@ static const char *object_path(const struct link_map *map)
 
 static struct memtrack_module *record(uint32_t index)
 {
-    uint32_t *directory = (uint32_t *)(void *)((char *)memtrack_region_at(MEMTRACK_CELL_DIRECTORY_PAGE) +
-                                               MEMTRACK_MODULE_DIRECTORY_OFFSET);
-    uint32_t chunk = index / MEMTRACK_MODULES_PER_CHUNK;
-    uint32_t page = MEMTRACK_LOAD_ACQUIRE(&directory[chunk]);
-    if (!page) {
-        uint32_t fresh = memtrack_region_take(1);
-        if (!fresh)
-            return NULL;
-        if (__atomic_compare_exchange_n(&directory[chunk], &page, fresh, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
-            page = fresh;
-    }
-    return (struct memtrack_module *)memtrack_region_at(page) + index % MEMTRACK_MODULES_PER_CHUNK;
+    struct memtrack_module *chunk =
+        memtrack_region_chunk(memtrack_rt.region, index / MEMTRACK_MODULES_PER_CHUNK, MEMTRACK_ENTRY(modules));
+    return chunk ? chunk + index % MEMTRACK_MODULES_PER_CHUNK : NULL;
 }
 
 static void publish(struct memtrack_module *module, uint32_t index)
@@ -224,17 +214,15 @@ bool memtrack_module_has_text(uint16_t index, const char *text)
 
 /* The child's region lacks its parent's records: they are copied to the same indexes, for the sake of the rules that name
  * them (decoding those again was a quarter of the life of a subshell). Not so where there are many: of Python's, mostly. */
-void memtrack_modules_after_fork(const struct memtrack_header *parent)
+void memtrack_modules_after_fork(struct memtrack_header *parent)
 {
-    const uint32_t *directory = (const uint32_t *)(const void *)((const char *)parent + MEMTRACK_MODULE_DIRECTORY_AT);
     if (known_count > MEMTRACK_MODULES_COPIED)
         known_count = 1;
     bool all = known_count > 1;
     for (uint32_t i = 1; all && i < known_count; i++) {
-        uint32_t page = directory[i / MEMTRACK_MODULES_PER_CHUNK];
+        uint32_t page = memtrack_directory(parent, i / MEMTRACK_MODULES_PER_CHUNK)->modules;
         const struct memtrack_module *theirs =
-            (const struct memtrack_module *)(const void *)((const char *)parent + (uint64_t)page * MEMTRACK_PAGE) +
-            i % MEMTRACK_MODULES_PER_CHUNK;
+            (const struct memtrack_module *)memtrack_page_of(parent, page) + i % MEMTRACK_MODULES_PER_CHUNK;
         if (!page || known[i].generation == UINT32_MAX || theirs->flags & MEMTRACK_MODULE_PYTHON)
             continue; /* no rule names it */
         struct memtrack_module *module = record(i);

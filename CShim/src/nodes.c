@@ -20,9 +20,9 @@ static struct memtrack_intern_table *nodes;
 /* Of an id that was handed out: its chunk is there. */
 MEMTRACK_INLINE struct memtrack_node *record_of(uint32_t id)
 {
-    const uint32_t *directory = memtrack_region_at(MEMTRACK_NODE_DIRECTORY_PAGE);
-    return (struct memtrack_node *)memtrack_region_at(MEMTRACK_LOAD(&directory[id / MEMTRACK_NODES_PER_CHUNK])) +
-           id % MEMTRACK_NODES_PER_CHUNK;
+    struct memtrack_header *region = memtrack_rt.region;
+    uint32_t page = MEMTRACK_LOAD(&memtrack_directory(region, id / MEMTRACK_NODES_PER_CHUNK)->nodes);
+    return (struct memtrack_node *)memtrack_page_of(region, page) + id % MEMTRACK_NODES_PER_CHUNK;
 }
 
 const struct memtrack_node *memtrack_node(uint32_t id)
@@ -30,10 +30,12 @@ const struct memtrack_node *memtrack_node(uint32_t id)
     return record_of(id);
 }
 
-static struct memtrack_node *record_made(uint32_t id)
+static struct memtrack_node *record_made(struct memtrack_header *region, uint32_t id)
 {
-    return memtrack_intern_record(memtrack_region_at(MEMTRACK_NODE_DIRECTORY_PAGE), MEMTRACK_NODE_CHUNKS, id,
-                                  MEMTRACK_NODES_PER_CHUNK, sizeof(struct memtrack_node));
+    struct memtrack_node *chunk = NULL;
+    if (id < MEMTRACK_MOST_NODES)
+        chunk = memtrack_region_chunk(region, id / MEMTRACK_NODES_PER_CHUNK, MEMTRACK_ENTRY(nodes));
+    return chunk ? chunk + id % MEMTRACK_NODES_PER_CHUNK : NULL;
 }
 
 MEMTRACK_INLINE bool begins_chunk(uint32_t id)
@@ -90,13 +92,13 @@ static MEMTRACK_COLD uint32_t append(struct memtrack_walk *walk, uint32_t count,
     if (next >= MEMTRACK_MOST_NODES || MEMTRACK_MOST_NODES - next < count || parent >= next)
         return 0; /* full; or a handler has forked, and the parent is one of another region */
     /* Room first: ids taken in vain would stay taken, call after call. */
-    if (!record_made(next) || !record_made(next + count - 1) || !memtrack_intern_with_room(&nodes))
+    if (!record_made(region, next) || !record_made(region, next + count - 1) || !memtrack_intern_with_room(&nodes))
         return 0;
     uint32_t id = MEMTRACK_ADD(&region->node_next, count), first = id;
     struct memtrack_node *node = NULL;
     for (uint32_t i = count; i-- > 0; parent = id++) {
         struct memtrack_frame *frame = &walk->frame[i];
-        node = node && !begins_chunk(id) ? node + 1 : record_made(id);
+        node = node && !begins_chunk(id) ? node + 1 : record_made(region, id);
         if (!node)
             return 0;
         uint32_t flags = flags_of(walk, i, end);

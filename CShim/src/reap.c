@@ -116,8 +116,9 @@ static bool is_of_here(const struct removal *removal, const char *name)
     if (got != (long)sizeof(header))
         return got == 0;
     __builtin_memcpy(&namespace, header + offsetof(struct memtrack_header, pid_namespace), sizeof(namespace));
+    const char *boot = header + offsetof(struct memtrack_header, boot_id);
     return namespace == removal->namespace &&
-           __builtin_memcmp(header + offsetof(struct memtrack_header, boot_id), removal->boot, sizeof(removal->boot)) == 0;
+           (!*boot || __builtin_memcmp(boot, removal->boot, sizeof(removal->boot)) == 0);
 }
 
 static void remove_dead(const struct file *file, void *context)

@@ -2,11 +2,10 @@
  *
  * Making the region file and taking pages from it.
  *
- * The file is sparse and mapped whole, once; its descriptor is closed again at once. The first
- * MEMTRACK_INITIAL_PAGES are reserved with fallocate before the mapping is touched. Every later piece is
- * reserved with MADV_POPULATE_WRITE (Linux 5.14), which needs no descriptor, no path and no privilege, and
- * returns an error where a plain store would raise SIGBUS on a full file system. Older kernels: the file is
- * opened again by its path for one fallocate.
+ * The file is sparse and mapped whole, once; its descriptor is closed again at once. Every piece is reserved before it is
+ * touched, with MADV_POPULATE_WRITE (Linux 5.14), which needs no descriptor, no path and no privilege, and returns an
+ * error where a plain store would raise SIGBUS on a full file system. Older kernels: fallocate, for which the file is opened
+ * again by its path. A page of tmpfs costs its process 4 us, from here to the file's end: none is taken for later.
  *
  * Rules: raw system calls only; any thread may take pages at any time; nothing is ever given back.
  */
@@ -19,7 +18,8 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-#define MEMTRACK_INITIAL_PAGES 16u /* 64 KiB */
+#define MEMTRACK_INITIAL_PAGES 5u /* beside the header's: what every process that allocates touches */
+#define MEMTRACK_LEAST_PAGES (MEMTRACK_FIRST_FREE_PAGE + MEMTRACK_INITIAL_PAGES)
 #define MEMTRACK_DEFAULT_BYTES (UINT64_C(256) << 20)
 #define MEMTRACK_AHEAD_PAGES 64u
 #define MEMTRACK_BACKOFF 1024u
@@ -152,13 +152,17 @@ void memtrack_region_give_up(void)
     memtrack_sys3(SYS_close, directory, 0, 0);
 }
 
+static bool reserve_first(long fd, void *mapping, uint64_t first, uint64_t pages)
+{
+    return memtrack_sys3(SYS_madvise, (char *)mapping + first * MEMTRACK_PAGE, pages * MEMTRACK_PAGE,
+                         MADV_POPULATE_WRITE) == 0 ||
+           memtrack_sys4(SYS_fallocate, fd, 0, first * MEMTRACK_PAGE, pages * MEMTRACK_PAGE) == 0;
+}
+
 static void *map_file(long fd)
 {
-    if (memtrack_rt.region_pages < MEMTRACK_INITIAL_PAGES ||
-        memtrack_sys4(SYS_fallocate, fd, 0, 0, MEMTRACK_INITIAL_PAGES * MEMTRACK_PAGE) != 0)
-        return NULL;
     /* The address space may be too full for the whole: try smaller. */
-    for (; memtrack_rt.region_pages >= MEMTRACK_INITIAL_PAGES; memtrack_rt.region_pages /= 4) {
+    for (; memtrack_rt.region_pages >= MEMTRACK_LEAST_PAGES; memtrack_rt.region_pages /= 4) {
         long bytes = (long)(memtrack_rt.region_pages * MEMTRACK_PAGE);
         if (memtrack_sys3(SYS_ftruncate, fd, bytes, 0) != 0)
             continue;
@@ -168,7 +172,11 @@ static void *map_file(long fd)
             /* On a disk each first touch would read ahead, megabytes of a file without contents. */
             if (__builtin_strncmp(memtrack_rt.session, "/dev/shm/", 9) != 0)
                 memtrack_sys3(SYS_madvise, at, bytes, MADV_RANDOM);
-            return (void *)at;
+            if (reserve_first(fd, (void *)at, 0, 1) &&
+                reserve_first(fd, (void *)at, MEMTRACK_FIRST_FREE_PAGE, MEMTRACK_INITIAL_PAGES))
+                return (void *)at;
+            memtrack_sys3(SYS_munmap, at, bytes, 0);
+            return NULL;
         }
     }
     return NULL;
@@ -201,7 +209,7 @@ bool memtrack_region_create(const struct memtrack_header *parent, uint32_t cell_
         return false;
 
     struct memtrack_header *header = mapping;
-    memtrack_rt.reserved_pages = MEMTRACK_INITIAL_PAGES;
+    memtrack_rt.reserved_pages = MEMTRACK_LEAST_PAGES;
     memtrack_rt.region_backoff = 0;
     has_overflow = 0;
     memtrack_identity_write(header, parent, cell_base, created);
@@ -233,11 +241,10 @@ static bool reserve_by_path(uint64_t first, uint32_t pages)
 }
 
 /* Reserves [first, first + pages), however the kernel lets us. */
-static bool reserve(uint64_t first, uint32_t pages)
+static bool reserve(struct memtrack_header *header, uint64_t first, uint32_t pages)
 {
-    struct memtrack_header *header = memtrack_rt.region;
     if (!MEMTRACK_LOAD(&memtrack_rt.populate_missing)) {
-        long result = memtrack_sys3(SYS_madvise, memtrack_region_at((uint32_t)first), (long)pages * MEMTRACK_PAGE,
+        long result = memtrack_sys3(SYS_madvise, memtrack_page_of(header, (uint32_t)first), (long)pages * MEMTRACK_PAGE,
                                     MADV_POPULATE_WRITE);
         if (result == 0)
             return true;
@@ -253,9 +260,9 @@ static bool reserve(uint64_t first, uint32_t pages)
  * then costs a quarter less. */
 static bool reserve_ahead(uint64_t first, uint32_t pages)
 {
-    uint64_t more = first / 8 < MEMTRACK_AHEAD_PAGES ? first / 8 : MEMTRACK_AHEAD_PAGES;
+    uint64_t used = first - MEMTRACK_FIRST_FREE_PAGE, more = used / 8 < MEMTRACK_AHEAD_PAGES ? used / 8 : MEMTRACK_AHEAD_PAGES;
     uint64_t end = first + pages + more;
-    if (more && end <= memtrack_rt.region_pages && reserve(first, (uint32_t)(pages + more))) {
+    if (more && end <= memtrack_rt.region_pages && reserve(memtrack_rt.region, first, (uint32_t)(pages + more))) {
         /* Nothing is said where pages before `first` are another thread's, who may be refused them. */
         uint64_t known = MEMTRACK_LOAD(&memtrack_rt.reserved_pages);
         while (known >= first && known < end &&
@@ -264,14 +271,15 @@ static bool reserve_ahead(uint64_t first, uint32_t pages)
             ;
         return true;
     }
-    return reserve(first, pages);
+    return reserve(memtrack_rt.region, first, pages);
 }
 
 /* When there is no room for cells any more, their allocations count under (region full). That needs counters, too: a region
  * that has outgrown a small program's makes them while there is room. */
 static uint32_t with_overflow(uint64_t page)
 {
-    bool is_small = page < MEMTRACK_SMALL_PAGES && page < memtrack_rt.region_pages / 2;
+    uint64_t used = page - MEMTRACK_FIRST_FREE_PAGE, capacity = memtrack_rt.region_pages - MEMTRACK_FIRST_FREE_PAGE;
+    bool is_small = used < MEMTRACK_SMALL_PAGES && used < capacity / 2;
     if (MEMTRACK_UNLIKELY(!is_small && !MEMTRACK_LOAD(&has_overflow))) {
         MEMTRACK_STORE(&has_overflow, 1u);
         memtrack_shared_counters(memtrack_builtin_cell(MEMTRACK_KIND_OVERFLOW, 0));
@@ -301,4 +309,40 @@ uint32_t memtrack_region_take(uint32_t pages)
     MEMTRACK_STORE(&memtrack_rt.region_backoff, MEMTRACK_BACKOFF);
     MEMTRACK_ADD(&header->health.region_refusals, 1);
     return 0;
+}
+
+bool memtrack_directory_reserve(struct memtrack_header *region, uint32_t index)
+{
+    uint32_t page = (MEMTRACK_DIRECTORY_OFFSET + index * (uint32_t)sizeof(struct memtrack_directory_entry)) / MEMTRACK_PAGE;
+    uint32_t bit = page ? UINT32_C(1) << (page - 1) : 0;
+    if (MEMTRACK_LIKELY((MEMTRACK_LOAD_ACQUIRE(&region->directory_pages) & bit) == bit))
+        return true;
+    if (page >= memtrack_rt.region_pages || !reserve(region, page, 1)) {
+        MEMTRACK_ADD(&region->health.region_refusals, 1);
+        return false;
+    }
+    __atomic_fetch_or(&region->directory_pages, bit, __ATOMIC_RELEASE);
+    return true;
+}
+
+/* In one region throughout: after the system call that takes a page, a handler may have forked, and the child's region has
+ * something else at that page. */
+void *memtrack_page_named(struct memtrack_header *region, uint32_t *place)
+{
+    uint32_t page = MEMTRACK_LOAD_ACQUIRE(place);
+    if (MEMTRACK_UNLIKELY(!page)) {
+        uint32_t fresh = memtrack_region_take(1);
+        if (!fresh)
+            return NULL;
+        if (__atomic_compare_exchange_n(place, &page, fresh, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+            page = fresh;
+    }
+    return memtrack_page_of(region, page);
+}
+
+void *memtrack_region_chunk(struct memtrack_header *region, uint32_t index, size_t field)
+{
+    if (!memtrack_directory_reserve(region, index))
+        return NULL;
+    return memtrack_page_named(region, (uint32_t *)(void *)memtrack_directory(region, index) + field);
 }

@@ -150,6 +150,18 @@ static inline void *memtrack_region_at(uint32_t page)
     return memtrack_page_of(memtrack_rt.region, page);
 }
 
+/* Entry `index` of the region's directory. Its page is there if something is named by an entry on it, or
+ * memtrack_directory_reserve said so. */
+static inline struct memtrack_directory_entry *memtrack_directory(struct memtrack_header *region, uint32_t index)
+{
+    return (struct memtrack_directory_entry *)(void *)((char *)region + MEMTRACK_DIRECTORY_OFFSET) + index;
+}
+bool memtrack_directory_reserve(struct memtrack_header *region, uint32_t index);
+#define MEMTRACK_ENTRY(field) (offsetof(struct memtrack_directory_entry, field) / sizeof(uint32_t))
+/* The page that a word of the region names, and that which an entry names; taken if there is none yet, NULL if refused. */
+void *memtrack_page_named(struct memtrack_header *region, uint32_t *place);
+void *memtrack_region_chunk(struct memtrack_header *region, uint32_t index, size_t field);
+
 void memtrack_region_give_up(void);                   /* no region was even tried: leave a trace of this process */
 long memtrack_read_file(const char *path, char *to, size_t size); /* bytes read, -1 where it cannot be opened */
 
@@ -177,6 +189,7 @@ void memtrack_exec_keep(const char *const *variables);
 /* config.c */
 void memtrack_configure(void);
 const char *memtrack_config_value(const char *name);
+size_t memtrack_config_arguments(char *to, size_t size);
 const char *const *memtrack_config_variables(void);
 
 /* threads.c: banks and their owners */
@@ -199,7 +212,7 @@ void memtrack_clock_find(void);
 
 /* modules.c */
 uint16_t memtrack_module_index(const struct memtrack_object *object);
-void memtrack_modules_after_fork(const struct memtrack_header *parent); /* with the child's region in place */
+void memtrack_modules_after_fork(struct memtrack_header *parent); /* with the child's region in place */
 uint16_t memtrack_module_of_text(const char *text, uint32_t most);
 bool memtrack_module_has_text(uint16_t index, const char *text);
 

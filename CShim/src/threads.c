@@ -32,11 +32,6 @@
 
 extern void *__libc_stack_end __attribute__((weak));
 
-static uint32_t *bank_directory(void)
-{
-    return memtrack_region_at(MEMTRACK_BANK_DIRECTORY_PAGE);
-}
-
 /* States of threads, by bank index, a few of them at a time. They are kept memory, so that a forked child can look at its
  * own; all else that a thread has is scratch. */
 #define MEMTRACK_STATES_AT_ONCE 8u
@@ -128,9 +123,11 @@ static struct memtrack_thread *reclaim(uint32_t tid, uint64_t *mark, uint32_t tr
         count = MEMTRACK_BANKS;
     for (uint32_t i = 0; i < tries && i + 1 < count; i++) {
         uint32_t index = 1 + MEMTRACK_ADD(&memtrack_rt.reclaim_hint, 1) % (count - 1);
-        uint32_t page = MEMTRACK_LOAD_ACQUIRE(&bank_directory()[index]);
         struct memtrack_thread *thread = MEMTRACK_LOAD_ACQUIRE(&memtrack_threads[index]);
-        if (!page || !thread)
+        if (!thread)
+            continue; /* its bank may be in a part of the directory that is not there yet */
+        uint32_t page = MEMTRACK_LOAD_ACQUIRE(&memtrack_directory(memtrack_rt.region, index)->bank);
+        if (!page)
             continue;
         struct memtrack_bank *bank = memtrack_region_at(page);
         uint32_t owner = MEMTRACK_LOAD_ACQUIRE(&bank->owner);
@@ -149,11 +146,11 @@ static struct memtrack_thread *extend(uint32_t tid, uint64_t *mark)
     uint32_t index = MEMTRACK_LOAD(&memtrack_rt.region->bank_next);
     if (index >= MEMTRACK_BANKS)
         return NULL;
-    uint32_t page = memtrack_region_take(2); /* the bank and its first directory; before an index is used up */
+    uint32_t page = memtrack_region_take(1); /* before an index is used up */
     if (!page)
         return NULL;
     do {
-        if (index >= MEMTRACK_BANKS)
+        if (index >= MEMTRACK_BANKS || !memtrack_directory_reserve(memtrack_rt.region, index))
             return NULL;
     } while (!__atomic_compare_exchange_n(&memtrack_rt.region->bank_next, &index, index + 1, false,
                                           __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
@@ -162,8 +159,7 @@ static struct memtrack_thread *extend(uint32_t tid, uint64_t *mark)
         return NULL;
     struct memtrack_bank *bank = memtrack_region_at(page);
     bank->owner = tid;
-    bank->directories[0] = page + 1;
-    MEMTRACK_STORE_RELEASE(&bank_directory()[index], page);
+    MEMTRACK_STORE_RELEASE(&memtrack_directory(memtrack_rt.region, index)->bank, page);
     thread_adopt(thread, index, bank, tid, mark);
     MEMTRACK_STORE_RELEASE(&memtrack_threads[index], thread);
     return thread;
@@ -195,27 +191,16 @@ struct memtrack_thread *memtrack_thread_acquire(uint64_t *mark)
     return thread;
 }
 
-/* The page of counters that holds `index` in a bank, made if need be; NULL if refused. In one region throughout: after the
- * system call that takes a page, a handler may have forked, and the child's region has something else at that page. */
+/* The page of counters that holds `index` in a bank, made if need be; NULL if refused. */
 static struct memtrack_counters *counters_page(struct memtrack_bank *bank, uint32_t index)
 {
     struct memtrack_header *region = memtrack_rt.region;
     uint32_t chunk = index / MEMTRACK_COUNTERS_PER_CHUNK;
-    uint32_t *place = &bank->directories[chunk / MEMTRACK_CHUNKS_PER_DIRECTORY];
-    for (int level = 0; level < 2; level++) {
-        uint32_t page = MEMTRACK_LOAD_ACQUIRE(place);
-        if (!page) {
-            uint32_t fresh = memtrack_region_take(1);
-            if (!fresh)
-                return NULL;
-            if (__atomic_compare_exchange_n(place, &page, fresh, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
-                page = fresh;
-        }
-        if (level == 1)
-            return memtrack_page_of(region, page);
-        place = (uint32_t *)memtrack_page_of(region, page) + chunk % MEMTRACK_CHUNKS_PER_DIRECTORY;
-    }
-    return NULL;
+    if (chunk < MEMTRACK_BANK_CHUNKS)
+        return memtrack_page_named(region, &bank->chunks[chunk]);
+    chunk -= MEMTRACK_BANK_CHUNKS;
+    uint32_t *directory = memtrack_page_named(region, &bank->directories[chunk / MEMTRACK_CHUNKS_PER_DIRECTORY]);
+    return directory ? memtrack_page_named(region, &directory[chunk % MEMTRACK_CHUNKS_PER_DIRECTORY]) : NULL;
 }
 
 /* Has this thread reason enough to have a page for these cells of its own? */
@@ -251,15 +236,8 @@ struct memtrack_counters *memtrack_shared_counters(uint32_t index)
 {
     if (index >= MEMTRACK_MAX_COUNTER_INDEX)
         return NULL;
-    uint32_t page = MEMTRACK_LOAD_ACQUIRE(&bank_directory()[0]);
-    if (!page) {
-        uint32_t fresh = memtrack_region_take(1);
-        if (!fresh)
-            return NULL;
-        if (__atomic_compare_exchange_n(&bank_directory()[0], &page, fresh, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
-            page = fresh;
-    }
-    struct memtrack_counters *counters = counters_page(memtrack_region_at(page), index);
+    struct memtrack_bank *bank = memtrack_region_chunk(memtrack_rt.region, 0, MEMTRACK_ENTRY(bank));
+    struct memtrack_counters *counters = bank ? counters_page(bank, index) : NULL;
     return counters ? counters + index % MEMTRACK_COUNTERS_PER_CHUNK : NULL;
 }
 

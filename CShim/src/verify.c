@@ -47,9 +47,8 @@ uint32_t memtrack_libunwind_walk(const uintptr_t *frame, uint64_t *address, uint
 
 static const struct memtrack_node *node_at(uint32_t id)
 {
-    const uint32_t *directory = memtrack_region_at(MEMTRACK_NODE_DIRECTORY_PAGE);
-    return (const struct memtrack_node *)memtrack_region_at(directory[id / MEMTRACK_NODES_PER_CHUNK]) +
-           id % MEMTRACK_NODES_PER_CHUNK;
+    uint32_t page = memtrack_directory(memtrack_rt.region, id / MEMTRACK_NODES_PER_CHUNK)->nodes;
+    return (const struct memtrack_node *)memtrack_region_at(page) + id % MEMTRACK_NODES_PER_CHUNK;
 }
 
 /* Compares an interned stack, frame by frame and in length, with what libunwind says of this very moment. A stack that

@@ -92,14 +92,19 @@ public struct Procfs: Sendable {
             .flatMap { $0.decimal }.map { Int(clamping: $0) }
     }
 
-    /// Whether the very process that started at `startTicks` still runs. A zombie does not. 0 ticks stand
-    /// for "not known": any process of that number counts. Where `/proc` does not tell, a process that
-    /// answers to signals is taken for alive, so that nobody tidies up behind a living process.
-    public func isAlive(pid: Int32, startTicks: UInt64) -> Bool {
+    /// Whether the process still runs that had this number at a moment, in nanoseconds of
+    /// `CLOCK_BOOTTIME`: one that started later is another. A zombie does not run. 0 stands for "not
+    /// known": any process of that number counts. Where `/proc` does not tell, a process that answers to
+    /// signals is taken for alive, so that nobody tidies up behind a living process.
+    public func isAlive(pid: Int32, at boottimeNanoseconds: UInt64) -> Bool {
         guard pid > 0 else { return false }
         guard let identity = try? identity(of: pid) else { return files.probe(pid) != ESRCH }
-        return !identity.hasEnded && (startTicks == 0 || identity.startTicks == startTicks)
+        return !identity.hasEnded
+            && (boottimeNanoseconds == 0
+                || identity.startTicks <= boottimeNanoseconds / Self.nanosecondsPerTick)
     }
+
+    private static let nanosecondsPerTick = 1_000_000_000 / UInt64(max(sysconf(Int32(_SC_CLK_TCK)), 1))
 }
 
 extension Procfs {

@@ -86,11 +86,10 @@ struct CounterReader {
     }
 
     private mutating func findBanks() throws(RegionDamage) {
-        let directory = pages.base + Int(MEMTRACK_BANK_DIRECTORY_PAGE) * RegionPages.bytes
         // One more than were made, whether or not the count includes bank 0.
         let end = min(Int(pages.header.word(\.bank_next)) + 1, Self.maximumBanks)
         for index in 0..<end where !knownBanks[index] {
-            guard let page = try pages.claim(memtrack_load_u32(directory + index * 4), "the bank directory")
+            guard let page = try pages.claim(pages.directoryEntry(index, .bank), "the bank directory")
             else { continue }
             knownBanks[index] = true
             banks.append(
@@ -102,14 +101,20 @@ struct CounterReader {
 
     /// The page of 64 counters of a bank, or nil if the bank has none there.
     private mutating func counters(of bank: Int, _ chunk: Int) throws(RegionDamage) -> UnsafeRawPointer? {
+        let own = Int(MEMTRACK_BANK_CHUNKS)
+        if chunk < own {
+            let entry = memtrack_load_u32(banks[bank].record.address(of: \.chunks) + chunk * 4)
+            return try pages.claim(entry, "a bank")
+        }
         let perDirectory = Int(MEMTRACK_CHUNKS_PER_DIRECTORY)
-        let number = chunk / perDirectory
+        let number = (chunk - own) / perDirectory
         if banks[bank].directories[number] == nil {
             let entry = memtrack_load_u32(banks[bank].record.address(of: \.directories) + number * 4)
             banks[bank].directories[number] = try pages.claim(entry, "a bank")
         }
         guard let directory = banks[bank].directories[number] else { return nil }
-        return try pages.claim(memtrack_load_u32(directory + chunk % perDirectory * 4), "a bank's directory")
+        let entry = memtrack_load_u32(directory + (chunk - own) % perDirectory * 4)
+        return try pages.claim(entry, "a bank's directory")
     }
 
     /// The time goes into waiting for memory, so the page of the next bank is fetched meanwhile.
@@ -162,10 +167,17 @@ struct BankTotals {
     /// Adds one bank.
     mutating func add(_ bank: UnsafePointer<memtrack_bank>) {
         let owners = bank.word(\.owners)
-        if owners != 0 || memtrack_load_u32(bank.address(of: \.directories)) != 0 { used += 1 }
+        if owners != 0 || Self.hasCounters(bank) { used += 1 }
         self.owners &+= owners
         walks &+= bank.word(\.walks)
         fullWalks &+= bank.word(\.full_walks)
+    }
+
+    /// Bank 0 has no owner.
+    private static func hasCounters(_ bank: UnsafePointer<memtrack_bank>) -> Bool {
+        (0..<Int(MEMTRACK_BANK_CHUNKS)).contains {
+            memtrack_load_u32(bank.address(of: \.chunks) + $0 * 4) != 0
+        }
     }
 }
 

@@ -76,9 +76,8 @@ public final class RegionFile: @unchecked Sendable {
     public func ownMemory() throws(RegionError) -> RegionOwnMemory {
         try read { (pages) throws(RegionDamage) in
             let header = pages.header
-            let used = min(header.word(\.used_pages), UInt64(pages.mapped))
             return RegionOwnMemory(
-                regionBytes: used * UInt64(RegionPages.bytes),
+                regionBytes: pages.bytesInUse,
                 reservedBytes: header.word(\.own_reserved_bytes), mappings: header.mappings())
         }
     }

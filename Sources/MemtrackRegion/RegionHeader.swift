@@ -13,7 +13,7 @@ extension UnsafePointer<memtrack_header> {
         return RegionIdentity(
             pid: Int32(bitPattern: word(\.pid)),
             parentPID: Int32(bitPattern: word(\.parent_pid)),
-            startTicks: word(\.start_ticks),
+            createdBoottimeNanoseconds: word(\.created_boottime_ns),
             pidNamespace: word(\.pid_namespace),
             bootID: text(\.boot_id),
             createdRealtimeNanoseconds: word(\.created_realtime_ns),

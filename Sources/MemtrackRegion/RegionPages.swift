@@ -35,6 +35,14 @@ struct RegionPages {
 
     var header: UnsafePointer<memtrack_header> { base.assumingMemoryBound(to: memtrack_header.self) }
 
+    /// Pages handed out, and those of the directory that are there.
+    var bytesInUse: UInt64 {
+        let used = min(header.word(\.used_pages), UInt64(mapped))
+        let directory = UInt64(header.word(\.directory_pages).nonzeroBitCount)
+        let missing = UInt64(MEMTRACK_FIRST_FREE_PAGE) - 1 - directory
+        return (used < missing ? 0 : used - missing) * UInt64(Self.bytes)
+    }
+
     private mutating func refreshUsed() {
         used = UInt32(truncatingIfNeeded: min(header.word(\.used_pages), UInt64(mapped)))
     }

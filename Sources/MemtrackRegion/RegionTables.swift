@@ -3,8 +3,12 @@ internal import CMemtrack
 
 /// Readers of the tables that are not counters: nodes, modules, markers, gauges.
 extension RegionPages {
-    private func directoryEntry(_ offset: Int, _ index: Int) -> UInt32 {
-        memtrack_load_u32(base + offset + index * 4)
+    /// What entry `index` of the directory names in a field; 0 where that part of the directory is not there.
+    func directoryEntry(_ index: Int, _ field: DirectoryField) -> UInt32 {
+        let offset = Int(MEMTRACK_DIRECTORY_OFFSET) + index * 16
+        let page = offset / Self.bytes
+        guard page == 0 || header.word(\.directory_pages) >> UInt32(page - 1) & 1 == 1 else { return 0 }
+        return memtrack_load_u32(base + offset + field.rawValue)
     }
 
     private static func chunks(_ records: Int, by size: Int32) -> Int {
@@ -14,11 +18,9 @@ extension RegionPages {
     mutating func modules() throws(RegionDamage) -> [UInt16: RegionModule] {
         let perChunk = MEMTRACK_MODULES_PER_CHUNK
         let end = min(Int(header.word(\.module_next)), Int(MEMTRACK_MODULE_CHUNKS) * Int(perChunk))
-        let directory =
-            Int(MEMTRACK_CELL_DIRECTORY_PAGE) * Self.bytes + Int(MEMTRACK_MODULE_DIRECTORY_OFFSET)
         var modules: [UInt16: RegionModule] = [:]
         for chunk in 0..<Self.chunks(end, by: Int32(perChunk)) {
-            guard let page = try claim(directoryEntry(directory, chunk), "the module directory") else {
+            guard let page = try claim(directoryEntry(chunk, .modules), "the module directory") else {
                 continue
             }
             let first = chunk * Int(perChunk)
@@ -44,11 +46,10 @@ extension RegionPages {
     mutating func readNodes(into table: inout NodeTable) throws(RegionDamage) {
         let perChunk = Int(MEMTRACK_NODES_PER_CHUNK)
         let end = min(Int(header.word(\.node_next)), Int(MEMTRACK_NODE_CHUNKS) * perChunk)
-        let directory = Int(MEMTRACK_NODE_DIRECTORY_PAGE) * Self.bytes
         let pages = UInt32(perChunk * NodeLayout.stride / Self.bytes)
         var chunks: [UnsafeRawPointer?] = []
         for chunk in 0..<Self.chunks(end, by: Int32(perChunk)) {
-            chunks.append(try claim(directoryEntry(directory, chunk), count: pages, "the node directory"))
+            chunks.append(try claim(directoryEntry(chunk, .nodes), count: pages, "the node directory"))
         }
         while chunks.last == .some(nil) { chunks.removeLast() }
         table.read(chunks, count: max(1, min(end, chunks.count * perChunk)), perChunk: perChunk)
@@ -85,6 +86,14 @@ extension RegionPages {
         }
         return gauges
     }
+}
+
+/// Byte offsets in `struct memtrack_directory_entry`. A test holds them against the C header.
+enum DirectoryField: Int {
+    case nodes = 0
+    case cells = 4
+    case modules = 8
+    case bank = 12
 }
 
 /// `struct memtrack_node` as constants: this is read a million times over, where a key path costs too much.

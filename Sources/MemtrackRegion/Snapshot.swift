@@ -56,7 +56,7 @@ public struct RegionIdentity: Sendable, Hashable {
     public var pid: Int32
     public var parentPID: Int32
     /// Field 22 of `/proc/PID/stat`, in clock ticks since boot; 0 where it could not be read.
-    public var startTicks: UInt64
+    public var createdBoottimeNanoseconds: UInt64
     public var pidNamespace: UInt64
     public var bootID: String
     public var createdRealtimeNanoseconds: UInt64
@@ -69,14 +69,15 @@ public struct RegionIdentity: Sendable, Hashable {
     public var arguments: [String]
 
     public init(
-        pid: Int32, parentPID: Int32, startTicks: UInt64, pidNamespace: UInt64, bootID: String,
+        pid: Int32, parentPID: Int32, createdBoottimeNanoseconds: UInt64, pidNamespace: UInt64,
+        bootID: String,
         createdRealtimeNanoseconds: UInt64, createdMonotonicNanoseconds: UInt64,
         parentCreatedMonotonicNanoseconds: UInt64, uid: UInt32, origin: Origin, executable: String,
         arguments: [String]
     ) {
         self.pid = pid
         self.parentPID = parentPID
-        self.startTicks = startTicks
+        self.createdBoottimeNanoseconds = createdBoottimeNanoseconds
         self.pidNamespace = pidNamespace
         self.bootID = bootID
         self.createdRealtimeNanoseconds = createdRealtimeNanoseconds

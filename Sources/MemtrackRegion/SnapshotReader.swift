@@ -39,8 +39,7 @@ struct SnapshotReader {
         snapshot.markers = try pages.markers()
         snapshot.gauges = try pages.gauges()
         snapshot.health = header.health()
-        snapshot.regionBytes =
-            min(header.word(\.used_pages), UInt64(pages.mapped)) * UInt64(RegionPages.bytes)
+        snapshot.regionBytes = pages.bytesInUse
         snapshot.privateBytes = header.word(\.own_private_bytes)
         snapshot.reservedBytes = header.word(\.own_reserved_bytes)
         snapshot.mappings = header.mappings()
@@ -197,10 +196,9 @@ struct CellTable {
     ) throws(RegionDamage) -> UnsafeRawPointer? {
         if number / Self.perChunk != chunk {
             chunk = number / Self.perChunk
-            let directory = pages.base + Int(MEMTRACK_CELL_DIRECTORY_PAGE) * RegionPages.bytes
             let count = UInt32(Self.perChunk * Self.stride / RegionPages.bytes)
             records = try pages.claim(
-                memtrack_load_u32(directory + chunk * 4), count: count, "the cell directory")
+                pages.directoryEntry(chunk, .cells), count: count, "the cell directory")
         }
         return records.map { $0 + number % Self.perChunk * Self.stride }
     }

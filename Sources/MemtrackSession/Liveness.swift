@@ -30,7 +30,8 @@ struct Liveness: Sendable {
             other.pid == identity.pid
                 && other.createdMonotonicNanoseconds > identity.createdMonotonicNanoseconds
         }
-        if isReplaced || !procfs.isAlive(pid: identity.pid, startTicks: identity.startTicks) { return .ended }
+        let isAlive = procfs.isAlive(pid: identity.pid, at: identity.createdBoottimeNanoseconds)
+        guard isAlive, !isReplaced else { return .ended }
         return procfs.runs(identity) ? .running : .ended
     }
 

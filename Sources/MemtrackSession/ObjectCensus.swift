@@ -46,7 +46,8 @@ public final class ObjectCensus {
         }
         // A program that went away meanwhile has left us words of another, zeros, or an error that says nothing of it.
         if !isRunning() {
-            let isAlive = procfs.isAlive(pid: identity.pid, startTicks: identity.startTicks)
+            let isAlive = procfs.isAlive(
+                pid: identity.pid, at: identity.createdBoottimeNanoseconds)
             outcome.result = .failure(isAlive ? .processReplaced : .processEnded)
         }
         outcome.seconds = Double(Clocks.monotonicNanoseconds &- start) / 1e9

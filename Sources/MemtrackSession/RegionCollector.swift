@@ -271,9 +271,9 @@ extension RegionCollector {
 
     private func isRunning(_ image: Image) -> Bool {
         let identity = image.identity
-        guard procfs.isAlive(pid: identity.pid, startTicks: identity.startTicks) else { return false }
+        guard procfs.isAlive(pid: identity.pid, at: identity.createdBoottimeNanoseconds) else { return false }
         let isReplaced = images.contains { other in
-            other.identity.pid == identity.pid && other.identity.startTicks == identity.startTicks
+            other.identity.pid == identity.pid
                 && other.name.createdMonotonicNanoseconds > image.name.createdMonotonicNanoseconds
         }
         return !isReplaced && procfs.runs(identity)

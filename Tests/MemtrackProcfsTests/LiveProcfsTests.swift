@@ -9,6 +9,8 @@ import Testing
 @Suite struct LiveProcfsTests {
     private let procfs = Procfs()
     private let me = getpid()
+    /// Nanoseconds.
+    private let tick = 1_000_000_000 / UInt64(sysconf(Int32(_SC_CLK_TCK)))
 
     @Test func ownFigures() throws {
         let memory = try procfs.memory(of: me)
@@ -23,8 +25,8 @@ import Testing
     @Test func ownIdentity() throws {
         let identity = try procfs.identity(of: me)
         #expect(identity.pid == me && identity.parentPID == getppid())
-        #expect(procfs.isAlive(pid: me, startTicks: identity.startTicks))
-        #expect(!procfs.isAlive(pid: me, startTicks: identity.startTicks + 1))
+        #expect(procfs.isAlive(pid: me, at: (identity.startTicks + 1) * tick))
+        #expect(!procfs.isAlive(pid: me, at: (identity.startTicks - 1) * tick))
         #expect(try procfs.commandLine(of: me) == CommandLine.arguments)
         #expect(try procfs.bootID().count == 36)
         var status = stat()
@@ -90,15 +92,15 @@ import Testing
         let place = try #require(found.firstIndex { $0.pid == pid })
         let child = try #require(found.firstIndex { $0.pid == sleeper })
         #expect(place < child && found[child].parentPID == pid)
-        #expect(procfs.isAlive(pid: sleeper, startTicks: found[child].startTicks))
+        #expect(procfs.isAlive(pid: sleeper, at: (found[child].startTicks + 1) * tick))
         kill(sleeper, SIGKILL)
         input.fileHandleForWriting.closeFile()
         shell.waitUntilExit()
         // A process that was killed ends when it next gets to run.
-        for _ in 0..<1_000 where procfs.isAlive(pid: sleeper, startTicks: found[child].startTicks) {
+        for _ in 0..<1_000 where procfs.isAlive(pid: sleeper, at: (found[child].startTicks + 1) * tick) {
             usleep(10_000)
         }
-        #expect(!procfs.isAlive(pid: sleeper, startTicks: found[child].startTicks))
+        #expect(!procfs.isAlive(pid: sleeper, at: (found[child].startTicks + 1) * tick))
         #expect(throws: ProcfsError.noSuchProcess(pid: pid)) { try procfs.memory(of: pid) }
     }
 

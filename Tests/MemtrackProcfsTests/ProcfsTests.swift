@@ -90,19 +90,22 @@ import Testing
         }
     }
 
-    @Test func aliveMeansTheSameStart() {
+    /// A process that started in tick 77 has run since some moment of that tick.
+    @Test func aliveMeansNotStartedLater() {
+        let tick = 1_000_000_000 / UInt64(sysconf(Int32(_SC_CLK_TCK)))
         var fake = FakeFiles()
         fake.addProcess(5, parent: 1, start: 77)
         fake.addProcess(6, parent: 1, start: 77, state: "Z")
-        #expect(fake.procfs.isAlive(pid: 5, startTicks: 77))
-        #expect(fake.procfs.isAlive(pid: 5, startTicks: 0))
-        #expect(!fake.procfs.isAlive(pid: 5, startTicks: 78))
-        #expect(!fake.procfs.isAlive(pid: 6, startTicks: 77))
-        #expect(!fake.procfs.isAlive(pid: 7, startTicks: 77))
-        #expect(!fake.procfs.isAlive(pid: 0, startTicks: 0))
-        #expect(!fake.procfs.isAlive(pid: -1, startTicks: 0))
+        #expect(fake.procfs.isAlive(pid: 5, at: 78 * tick))
+        #expect(fake.procfs.isAlive(pid: 5, at: 77 * tick))
+        #expect(fake.procfs.isAlive(pid: 5, at: 0))
+        #expect(!fake.procfs.isAlive(pid: 5, at: 77 * tick - 1))
+        #expect(!fake.procfs.isAlive(pid: 6, at: 78 * tick))
+        #expect(!fake.procfs.isAlive(pid: 7, at: 78 * tick))
+        #expect(!fake.procfs.isAlive(pid: 0, at: 0))
+        #expect(!fake.procfs.isAlive(pid: -1, at: 0))
         fake.signalResult = EPERM
-        #expect(fake.procfs.isAlive(pid: 7, startTicks: 77))
+        #expect(fake.procfs.isAlive(pid: 7, at: 78 * tick))
     }
 }
 

@@ -15,7 +15,7 @@ struct FakeProcess {
     init(pid: Int32 = 4211, parent: Int32 = 1, created: UInt64 = 1_000) {
         snapshot = RegionSnapshot(
             identity: RegionIdentity(
-                pid: pid, parentPID: parent, startTicks: 1, pidNamespace: 1, bootID: "b",
+                pid: pid, parentPID: parent, createdBoottimeNanoseconds: 1, pidNamespace: 1, bootID: "b",
                 createdRealtimeNanoseconds: 0, createdMonotonicNanoseconds: created,
                 parentCreatedMonotonicNanoseconds: 0, uid: 0, origin: .exec, executable: Self.modulePath,
                 arguments: ["bot"]))

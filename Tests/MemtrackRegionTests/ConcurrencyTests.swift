@@ -65,7 +65,7 @@ import Testing
         var region = Region()
         let offsets = region.offsets
         // One allocating bank is published only while snapshots are taken.
-        let lateBank = RegionBuilder.bankDirectory + 4 * 4
+        let lateBank = RegionBuilder.bankDirectory + 4 * 16
         let latePage = region.builder.get(lateBank)
         region.builder.put(lateBank, UInt32(0))
         try region.builder.write(to: path)

@@ -76,7 +76,7 @@ import Testing
             [
                 ("magic", \.magic), ("abi_version", \.abi_version), ("header_bytes", \.header_bytes),
                 ("file_bytes", \.file_bytes), ("used_pages", \.used_pages), ("pid", \.pid),
-                ("parent_pid", \.parent_pid), ("start_ticks", \.start_ticks),
+                ("parent_pid", \.parent_pid), ("created_boottime_ns", \.created_boottime_ns),
                 ("pid_namespace", \.pid_namespace), ("created_realtime_ns", \.created_realtime_ns),
                 ("created_monotonic_ns", \.created_monotonic_ns),
                 ("parent_created_monotonic_ns", \.parent_created_monotonic_ns), ("boot_id", \.boot_id),
@@ -96,8 +96,19 @@ import Testing
                 ("livemap_unit", \.livemap_unit), ("livemap_chunk_shift", \.livemap_chunk_shift),
                 ("own_private_bytes", \.own_private_bytes), ("own_reserved_bytes", \.own_reserved_bytes),
                 ("health", \.health), ("mapping_next", \.mapping_next), ("python", \.python),
-                ("mappings", \.mappings),
+                ("directory_pages", \.directory_pages), ("reserved", \.reserved), ("mappings", \.mappings),
             ])
+    }
+
+    @Test func directory() throws {
+        try Self.check(
+            memtrack_directory_entry.self, "memtrack_directory_entry",
+            [("nodes", \.nodes), ("cells", \.cells), ("modules", \.modules), ("bank", \.bank)])
+        let offset = MemoryLayout<memtrack_directory_entry>.offset
+        #expect(DirectoryField.nodes.rawValue == offset(\.nodes))
+        #expect(DirectoryField.cells.rawValue == offset(\.cells))
+        #expect(DirectoryField.modules.rawValue == offset(\.modules))
+        #expect(DirectoryField.bank.rawValue == offset(\.bank))
     }
 
     @Test func tables() throws {
@@ -142,7 +153,7 @@ import Testing
             [
                 ("owner", \.owner), ("flags", \.flags), ("owners", \.owners), ("walks", \.walks),
                 ("full_walks", \.full_walks), ("reserved0", \.reserved0),
-                ("directories", \.directories), ("reserved", \.reserved),
+                ("directories", \.directories), ("chunks", \.chunks), ("reserved", \.reserved),
             ])
     }
 

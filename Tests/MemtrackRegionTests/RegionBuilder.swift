@@ -6,7 +6,7 @@ struct RegionBuilder {
     /// Offsets in the header.
     enum Header {
         static let magic = 0, abiVersion = 8, headerBytes = 12, fileBytes = 16, usedPages = 24
-        static let pid = 32, parentPID = 36, startTicks = 40, pidNamespace = 48, createdRealtime = 56
+        static let pid = 32, parentPID = 36, createdBoottime = 40, pidNamespace = 48, createdRealtime = 56
         static let createdMonotonic = 64, parentCreatedMonotonic = 72, bootID = 80, uid = 120, origin = 124
         static let capabilities = 164, executable = 168, commandLine = 680, commandLineBytes = 1192
         static let stackDepth = 1196, unwinder = 1200, sampleBytes = 1208, state = 1216, stopReason = 1220
@@ -14,7 +14,7 @@ struct RegionBuilder {
         static let moduleNext = 1244, bankNext = 1248, markerPage = 1252, gaugePage = 1256, markerNext = 1260
         static let liveBytes = 1264, peakBytes = 1272, peakMonotonic = 1280, peakEpoch = 1288
         static let flushBytes = 1292, privateBytes = 1312, reservedBytes = 1320, health = 1328
-        static let mappingNext = 1520, mappings = 1528
+        static let mappingNext = 1520, directoryPages = 1528, mappings = 1536
     }
 
     struct Count {
@@ -30,13 +30,14 @@ struct RegionBuilder {
     }
 
     static let page = 4096
-    static let nodeDirectory = 1 * page
-    static let cellDirectory = 3 * page
-    static let moduleDirectory = 3 * page + 2048
-    static let bankDirectory = 4 * page
+    /// Where the first entry of the directory names a chunk; the others follow 16 bytes apart.
+    static let nodeDirectory = 3584
+    static let cellDirectory = 3588
+    static let moduleDirectory = 3592
+    static let bankDirectory = 3596
 
     private(set) var bytes: [UInt8]
-    private var nextPage = 5
+    private var nextPage = 33
     private var bankPages: [Int: Int] = [:]
     private var markers: UInt32 = 0
     private var gauges = 0
@@ -44,8 +45,8 @@ struct RegionBuilder {
     init(pages: Int = 128, cellBase: UInt32 = 1024) {
         bytes = Array(repeating: 0, count: pages * Self.page)
         put(Header.magic, UInt64(0x314b_5254_4d45_4d00))
-        put(Header.abiVersion, UInt32(1))
-        put(Header.headerBytes, UInt32(3576))
+        put(Header.abiVersion, UInt32(2))
+        put(Header.headerBytes, UInt32(3584))
         put(Header.fileBytes, UInt64(bytes.count))
         put(Header.usedPages, UInt64(nextPage))
         put(Header.state, UInt32(1))
@@ -88,6 +89,15 @@ struct RegionBuilder {
         return Int(get(entry)) * Self.page
     }
 
+    /// The same for entry `index` of the directory.
+    private mutating func named(_ directory: Int, _ index: Int) -> Int {
+        let entry = directory + index * 16
+        if entry >= Self.page {
+            put(Header.directoryPages, get(Header.directoryPages) | 1 << UInt32(entry / Self.page - 1))
+        }
+        return chunk(entry, pages: 1)
+    }
+
     private mutating func take(_ counter: Int) -> UInt32 {
         let id = get(counter)
         put(counter, id + 1)
@@ -99,7 +109,7 @@ struct RegionBuilder {
         flags: UInt32 = 0
     ) -> UInt16 {
         let index = Int(take(Header.moduleNext))
-        let record = chunk(Self.moduleDirectory + index / 8 * 4, pages: 1) + index % 8 * 512
+        let record = named(Self.moduleDirectory, index / 8) + index % 8 * 512
         put(record, state)
         put(record + 4, flags)
         put(record + 8, start)
@@ -122,13 +132,13 @@ struct RegionBuilder {
     }
 
     mutating func nodeOffset(_ id: UInt32) -> Int {
-        chunk(Self.nodeDirectory + Int(id) / 1024 * 4, pages: 4) + Int(id) % 1024 * 16
+        named(Self.nodeDirectory, Int(id) / 256) + Int(id) % 256 * 16
     }
 
     mutating func addCell(stack: UInt32, sizeClass: UInt32) -> UInt32 {
         let id = take(Header.cellNext)
         let number = Int(id - get(Header.cellBase))
-        let record = chunk(Self.cellDirectory + number / 1024 * 4, pages: 2) + number % 1024 * 8
+        let record = named(Self.cellDirectory, number / 512) + number % 512 * 8
         put(record, stack)
         put(record + 4, sizeClass)
         return id
@@ -137,7 +147,7 @@ struct RegionBuilder {
     mutating func addBank(
         _ index: Int, owner: UInt32 = 0, owners: UInt64 = 0, walks: UInt64 = 0, fullWalks: UInt64 = 0
     ) {
-        let record = chunk(Self.bankDirectory + index * 4, pages: 1)
+        let record = named(Self.bankDirectory, index)
         put(record, owner)
         put(record + 8, owners)
         put(record + 16, walks)
@@ -149,8 +159,10 @@ struct RegionBuilder {
     /// Where the counters of a cell lie in a bank that was added.
     mutating func countersOffset(bank: Int, cell: UInt32) -> Int {
         let index = cell < 1024 ? Int(cell) : Int(cell - get(Header.cellBase)) + 1024
-        let directory = chunk(bankPages[bank]! + 40 + index / 65536 * 4, pages: 1)
-        return chunk(directory + index % 65536 / 64 * 4, pages: 1) + index % 64 * 64
+        let page = index / 64
+        if page < 992 { return chunk(bankPages[bank]! + 72 + page * 4, pages: 1) + index % 64 * 64 }
+        let directory = chunk(bankPages[bank]! + 40 + (page - 992) / 1024 * 4, pages: 1)
+        return chunk(directory + (page - 992) % 1024 * 4, pages: 1) + index % 64 * 64
     }
 
     mutating func count(bank: Int, cell: UInt32, _ count: Count) {

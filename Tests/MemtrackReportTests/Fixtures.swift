@@ -20,7 +20,7 @@ struct Fixture {
     init(pid: Int32 = 4211) {
         snapshot = RegionSnapshot(
             identity: RegionIdentity(
-                pid: pid, parentPID: 1, startTicks: 0, pidNamespace: 0, bootID: "",
+                pid: pid, parentPID: 1, createdBoottimeNanoseconds: 0, pidNamespace: 0, bootID: "",
                 createdRealtimeNanoseconds: 0, createdMonotonicNanoseconds: 0,
                 parentCreatedMonotonicNanoseconds: 0, uid: 0, origin: .exec, executable: "", arguments: []))
         for (index, path) in Self.modules.enumerated() {

@@ -89,8 +89,7 @@ static void *work(void *argument)
 
 static const struct memtrack_node *node_at(uint32_t id)
 {
-    const uint32_t *directory = memtrack_region_at(MEMTRACK_NODE_DIRECTORY_PAGE);
-    uint32_t chunk = directory[id / MEMTRACK_NODES_PER_CHUNK];
+    uint32_t chunk = memtrack_directory(memtrack_rt.region, id / MEMTRACK_NODES_PER_CHUNK)->nodes;
     return chunk ? (const struct memtrack_node *)memtrack_region_at(chunk) + id % MEMTRACK_NODES_PER_CHUNK : NULL;
 }
 
@@ -108,11 +107,10 @@ static bool is_stack(uint32_t id, uint32_t n, struct memtrack_walk *walk)
 
 static bool is_cell(uint32_t id, uint32_t stack, uint32_t size_class)
 {
-    const uint32_t *directory = memtrack_region_at(MEMTRACK_CELL_DIRECTORY_PAGE);
     uint32_t number = id - MEMTRACK_FIRST_CELL;
+    uint32_t chunk = memtrack_directory(memtrack_rt.region, number / MEMTRACK_CELLS_PER_CHUNK)->cells;
     const struct memtrack_cell *cell =
-        (const struct memtrack_cell *)memtrack_region_at(directory[number / MEMTRACK_CELLS_PER_CHUNK]) +
-        number % MEMTRACK_CELLS_PER_CHUNK;
+        (const struct memtrack_cell *)memtrack_region_at(chunk) + number % MEMTRACK_CELLS_PER_CHUNK;
     return cell->stack == stack && cell->size_class == size_class;
 }
 

@@ -12,14 +12,19 @@
  *   no directory names holds nothing and must not be read: reading a hole of a
  *   tmpfs file through a mapping allocates memory.
  *
- *     header            page 0                      struct memtrack_header
- *     node directory    u32[MEMTRACK_NODE_CHUNKS]   -> chunks of 1024 memtrack_node
- *     cell directory    u32[MEMTRACK_CELL_CHUNKS]   -> chunks of 1024 memtrack_cell
- *     module directory  u32[MEMTRACK_MODULE_CHUNKS] -> pages of 8 memtrack_module
- *     bank directory    u32[MEMTRACK_BANKS]         -> one page, memtrack_bank
- *     bank.directories  u32[8]                      -> pages of u32[1024]
- *                                                   -> pages of 64 memtrack_counters
+ *     header            page 0                  struct memtrack_header
+ *     directory         from page 0, byte 3584  memtrack_directory_entry[8192]; entry n names
+ *                                               -> chunk n of the nodes,   256 memtrack_node
+ *                                               -> chunk n of the cells,   512 memtrack_cell
+ *                                               -> chunk n of the modules, 8 memtrack_module
+ *                                               -> bank n,                 memtrack_bank
+ *     bank.chunks       u32[992]                -> pages of 64 memtrack_counters: the first 992
+ *     bank.directories  u32[8]                  -> pages of u32[1024]
+ *                                               -> pages of 64 memtrack_counters: all others
  *     gauges, markers   one page each, on first use
+ *
+ *   A chunk is a page. What a small program needs is on six pages. The directory's first 32 entries
+ *   are on page 0; its other pages, 1 to 32, are there if their bit in header.directory_pages is set.
  *
  *   A NODE is one frame of a call stack: (parent node, return address, module).
  *   Stacks are paths in that trie; a stack is named by its innermost node.
@@ -55,27 +60,33 @@ extern "C" {
 #endif
 
 #define MEMTRACK_MAGIC UINT64_C(0x314b52544d454d00) /* bytes: \0 M E M T R K 1 */
-#define MEMTRACK_ABI_VERSION 1u
+#define MEMTRACK_ABI_VERSION 2u
 #define MEMTRACK_PAGE 4096u
 
 /* Capacities. Each limit has an overflow cell and a health counter. */
-#define MEMTRACK_NODE_CHUNKS 2048u   /* directory entries: two pages   */
-#define MEMTRACK_NODES_PER_CHUNK 1024u /* 16 KiB, four pages             */
-#define MEMTRACK_CELL_CHUNKS 512u
-#define MEMTRACK_CELLS_PER_CHUNK 1024u /* 8 KiB, two pages               */
+#define MEMTRACK_NODE_CHUNKS 8192u
+#define MEMTRACK_NODES_PER_CHUNK 256u
+#define MEMTRACK_CELL_CHUNKS 1024u
+#define MEMTRACK_CELLS_PER_CHUNK 512u
 #define MEMTRACK_MODULE_CHUNKS 512u
-#define MEMTRACK_MODULES_PER_CHUNK 8u  /* one page                       */
+#define MEMTRACK_MODULES_PER_CHUNK 8u
 #define MEMTRACK_BANKS 1024u
+#define MEMTRACK_BANK_CHUNKS 992u      /* pages of counters that a bank names itself */
 #define MEMTRACK_BANK_DIRECTORIES 8u
 #define MEMTRACK_CHUNKS_PER_DIRECTORY 1024u
-#define MEMTRACK_COUNTERS_PER_CHUNK 64u /* one page                      */
+#define MEMTRACK_COUNTERS_PER_CHUNK 64u
 
-/* Fixed places of the directories (page indexes). */
-#define MEMTRACK_NODE_DIRECTORY_PAGE 1u   /* pages 1, 2 */
-#define MEMTRACK_CELL_DIRECTORY_PAGE 3u   /* first half of page 3 */
-#define MEMTRACK_MODULE_DIRECTORY_OFFSET 2048u /* second half of page 3 */
-#define MEMTRACK_BANK_DIRECTORY_PAGE 4u
-#define MEMTRACK_FIRST_FREE_PAGE 5u
+/* The directory: entry n is at byte MEMTRACK_DIRECTORY_OFFSET + 16 * n of the file. Each field is a page
+ * index, 0 for none. */
+struct memtrack_directory_entry {
+    uint32_t nodes;
+    uint32_t cells;
+    uint32_t modules;
+    uint32_t bank;
+};
+#define MEMTRACK_DIRECTORY_OFFSET 3584u
+#define MEMTRACK_DIRECTORY_ENTRIES MEMTRACK_NODE_CHUNKS
+#define MEMTRACK_FIRST_FREE_PAGE 33u
 
 /* ---- size classes --------------------------------------------------------
  * Four a power of two, by the size requested. Class c holds the sizes from
@@ -189,10 +200,11 @@ struct memtrack_bank {
     uint64_t walks;          /* stacks that had to be unwound; the rest were answered by the memo */
     uint64_t full_walks;     /* of these, how many needed the full unwinder                      */
     uint64_t reserved0;
-    uint32_t directories[MEMTRACK_BANK_DIRECTORIES]; /* page indexes; pages of u32[1024], which name
-                                                        pages of 64 memtrack_counters: counter index =
-                                                        directory * 65536 + entry * 64 + place  */
-    uint8_t reserved[4096 - 72];
+    uint32_t directories[MEMTRACK_BANK_DIRECTORIES]; /* page indexes; pages of u32[1024], which name those of the
+                                                        counters from index 992 * 64 on: counter index =
+                                                        ((directory * 1024 + entry) + 992) * 64 + place */
+    uint32_t chunks[MEMTRACK_BANK_CHUNKS]; /* pages of 64 memtrack_counters: counter index = entry * 64 + place */
+    uint8_t reserved[4096 - 72 - 4 * MEMTRACK_BANK_CHUNKS];
 };
 
 /* A labelled moment set by the program itself (memtrack_checkpoint). 64 bytes. */
@@ -300,12 +312,12 @@ struct memtrack_header {
     /* identity */
     uint32_t pid;                 /* in the writer's own PID namespace                    */
     uint32_t parent_pid;
-    uint64_t start_ticks;         /* field 22 of /proc/PID/stat; 0 if unreadable           */
+    uint64_t created_boottime_ns; /* CLOCK_BOOTTIME: a process of this pid that started later is another */
     uint64_t pid_namespace;       /* inode of /proc/self/ns/pid; 0 if unreadable           */
     uint64_t created_realtime_ns; /* CLOCK_REALTIME                                       */
     uint64_t created_monotonic_ns; /* CLOCK_MONOTONIC                                     */
     uint64_t parent_created_monotonic_ns; /* of the region of the fork parent; 0 if origin is exec */
-    uint8_t boot_id[40];          /* text of /proc/sys/kernel/random/boot_id               */
+    uint8_t boot_id[40];          /* text of /proc/sys/kernel/random/boot_id; empty below /dev/shm, which ends with it */
     uint32_t uid;
     uint32_t origin;              /* enum memtrack_origin */
     uint8_t shim_build_id[32];
@@ -358,6 +370,8 @@ struct memtrack_header {
 
     uint32_t mapping_next;        /* entries of mappings that have been used, freed ones included    */
     uint32_t python;              /* MEMTRACK_PYTHON_*, and 3 << 24 | minor version << 16; 0: not asked for */
+    uint32_t directory_pages;     /* bit n - 1: page n of the directory is there             */
+    uint32_t reserved;
     struct memtrack_mapping mappings[MEMTRACK_MAPPINGS];
 };
 
@@ -399,7 +413,8 @@ MEMTRACK_ASSERT_SIZE(memtrack_bank, 4096);
 MEMTRACK_ASSERT_SIZE(memtrack_marker, 64);
 MEMTRACK_ASSERT_SIZE(memtrack_gauge_record, 64);
 MEMTRACK_ASSERT_SIZE(memtrack_health, 192);
-MEMTRACK_ASSERT_SIZE(memtrack_header, 3576);
+MEMTRACK_ASSERT_SIZE(memtrack_header, MEMTRACK_DIRECTORY_OFFSET);
+MEMTRACK_ASSERT_SIZE(memtrack_directory_entry, 16);
 
 #ifdef __cplusplus
 }
