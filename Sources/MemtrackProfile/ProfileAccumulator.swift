@@ -137,7 +137,8 @@ public struct ProfileAccumulator: Sendable {
     public mutating func add(stack: StackID, sizeClass: UInt32, _ counters: Counters) {
         let index = Int(stack)
         if index >= chains.count {
-            chains.append(contentsOf: repeatElement(0, count: max(index, table.count) + 1 - chains.count))
+            let count = max(index + 1, chains.count * 2)
+            chains.append(contentsOf: repeatElement(0, count: count - chains.count))
         }
         var place = chains[index]
         while place > 0 {
@@ -151,16 +152,24 @@ public struct ProfileAccumulator: Sendable {
         chains[index] = UInt32(entries.count)
     }
 
+    func withCounters(_ changed: (Counters) -> Counters) -> ProfileAccumulator {
+        var result = self
+        for index in result.entries.indices {
+            result.entries[index].counters = changed(result.entries[index].counters)
+        }
+        return result
+    }
+
     private mutating func add(modules new: [ProfileModule]) {
         for module in new where knownModules.insert(module).inserted { modules.append(module) }
     }
 
     /// Takes over the table and the figures of one source, without its cells.
     public mutating func take(
-        table: StackTable, modules: [ProfileModule], shim: ShimFigures, sampling: Sampling? = nil,
+        table: StackTable? = nil, modules: [ProfileModule], shim: ShimFigures, sampling: Sampling? = nil,
         slackBytes: UInt64, peakMoment: UInt64?
     ) {
-        adopt(table)
+        if let table { adopt(table) }
         add(modules: modules)
         self.shim += shim
         self.sampling = Sampling.sum(self.sampling, sampling)
@@ -169,8 +178,8 @@ public struct ProfileAccumulator: Sendable {
         peakProcesses += 1
     }
 
-    /// Tables only grow, so the longer of two is the newer one.
-    private mutating func adopt(_ other: StackTable) {
+    /// The names of the stacks. Tables only grow, so the longer of two is the newer one.
+    public mutating func adopt(_ other: StackTable) {
         if other.count >= table.count && other.frames.count >= table.frames.count { table = other }
     }
 }

@@ -14,10 +14,12 @@ public final class ProfileBuilder {
     /// Called before each address that has to be symbolized, and once at the end.
     public typealias Progress = (_ done: Int, _ total: Int) -> Void
 
-    private struct CodeAddress: Hashable {
-        /// Place in `files`, plus one; 0 for code made at run time.
+    private struct CodeAddress {
+        /// Place in `files`, plus one.
         var file: Int
         var address: UInt64
+        /// What `codes` has for it.
+        var code: UInt32
     }
 
     private let symbolize: Symbolize
@@ -26,8 +28,12 @@ public final class ProfileBuilder {
     private var files: [CodeFile] = []
     /// Of these, by number, the code objects of CPython.
     private var pythonFiles: Set<Int> = []
-    /// Frames of an address, outermost first: the order in which a stack is built up.
-    private var known: [CodeAddress: [FrameID]] = [:]
+    /// Code numbers of addresses by file; `frames` is indexed by them.
+    private var codes = AddressTable()
+    /// Frames of a code number, outermost first: the order in which a stack is built up. 0 is none.
+    private var frames: [[FrameID]] = [[]]
+    /// The stack of (caller's stack, code number).
+    private var steps = AddressTable()
 
     public init(wrappers: WrapperMatcher = WrapperMatcher(), symbolize: @escaping Symbolize) {
         interner = StackInterner(wrappers: wrappers)
@@ -35,7 +41,13 @@ public final class ProfileBuilder {
     }
 
     /// Symbolized addresses so far.
-    public var symbolizedCount: Int { known.count }
+    public var symbolizedCount: Int { frames.count - 1 }
+
+    /// Names of all stacks so far. Who keeps it makes the builder copy it when it next adds to it.
+    public var table: StackTable {
+        interner.rank()
+        return interner.table
+    }
 
     /// The profile of one process image.
     ///
@@ -53,37 +65,69 @@ public final class ProfileBuilder {
         of snapshot: RegionSnapshot, memory: inout NodeStacks, runtimeName: RuntimeName = { _ in nil },
         progress: Progress = { _, _ in }
     ) -> Profile {
-        guard let needed = memory.missing(in: snapshot) else {
-            memory.latest = memory.stacks
-            return accumulate(snapshot, stacks: memory.stacks)
-        }
-        let addresses = codeAddresses(snapshot, needed: needed)
-        symbolizeMissing(addresses, snapshot: snapshot, progress: progress)
-        let stacks = internStacks(
-            snapshot, needed: needed, memory: &memory, addresses: addresses, runtimeName: runtimeName)
-        memory.latest = stacks
-        return accumulate(snapshot, stacks: stacks)
+        intern(snapshot, memory: &memory, runtimeName: runtimeName, progress: progress)
+        var accumulator = ProfileAccumulator(capacity: min(snapshot.cells.count, interner.table.count))
+        add(snapshot, stacks: memory.latest, to: &accumulator)
+        accumulator.adopt(table)
+        return accumulator.profile
     }
 
-    /// Where each needed node's code is in its file.
-    private func codeAddresses(_ snapshot: RegionSnapshot, needed: [Bool]) -> [CodeAddress?] {
-        var numbers: [UInt16: Int] = [:]
+    /// Adds what an image has counted to the sum of others, without a profile of its own.
+    ///
+    /// The sum gets no table, which it would share with the builder: `ProfileAccumulator.adopt` gives it one.
+    /// - Returns: what the image has counted, all stacks together.
+    public func fold(
+        _ snapshot: RegionSnapshot, memory: inout NodeStacks, into sum: inout ProfileAccumulator,
+        runtimeName: RuntimeName = { _ in nil }, progress: Progress = { _, _ in }
+    ) -> Counters {
+        intern(snapshot, memory: &memory, runtimeName: runtimeName, progress: progress)
+        return add(snapshot, stacks: memory.latest, to: &sum)
+    }
+
+    /// Brings `memory.latest` up to date.
+    private func intern(
+        _ snapshot: RegionSnapshot, memory: inout NodeStacks, runtimeName: RuntimeName, progress: Progress
+    ) {
+        guard let needed = memory.missing(in: snapshot) else {
+            memory.latest = memory.stacks
+            return
+        }
+        let codes = codeNumbers(snapshot, needed: needed, progress: progress)
+        memory.latest = internStacks(
+            snapshot, needed: needed, memory: &memory, codes: codes, runtimeName: runtimeName)
+    }
+
+    /// The code number of each needed node; 0 for code made at run time. Symbolizes what is new.
+    private func codeNumbers(
+        _ snapshot: RegionSnapshot, needed: [Bool], progress: Progress
+    ) -> [UInt32] {
+        var numbers = [Int](repeating: 0, count: Int(UInt16.max) + 1)
         for (index, module) in snapshot.modules {
-            numbers[index] = fileNumber(CodeFile(path: module.path, buildID: module.buildID))
+            let number = fileNumber(CodeFile(path: module.path, buildID: module.buildID))
+            numbers[Int(index)] = number
+            if module.isPython { pythonFiles.insert(number) }
         }
-        return snapshot.nodes.enumerated().map { id, node in
-            guard let node, needed[id] else { return nil }
-            // A return address may be the first one of the next function, or of the next line.
-            var lookup = node.isSignalFrame ? node.address : node.address &- 1
-            guard let index = node.module, let module = snapshot.modules[index],
-                let number = numbers[index]
-            else { return CodeAddress(file: 0, address: lookup) }
-            if module.isPython {
-                pythonFiles.insert(number)
-                lookup = node.address
+        var result = [UInt32](repeating: 0, count: snapshot.nodes.count)
+        var missing: [CodeAddress] = []
+        for (id, node) in snapshot.nodes.enumerated() {
+            guard let node, needed[id], let index = node.module, let module = snapshot.modules[index] else {
+                continue
             }
-            return CodeAddress(file: number, address: lookup &- module.bias)
+            let file = numbers[Int(index)]
+            // A return address may be the first one of the next function, or of the next line.
+            let lookup = node.isSignalFrame || module.isPython ? node.address : node.address &- 1
+            let address = module.isPython ? lookup : lookup &- module.bias
+            var code = codes.number(address, UInt32(truncatingIfNeeded: file))
+            if code == 0 {
+                code = UInt32(frames.count)
+                frames.append([])
+                codes.set(code, address, UInt32(truncatingIfNeeded: file))
+                missing.append(CodeAddress(file: file, address: address, code: code))
+            }
+            result[id] = code
         }
+        symbolize(missing, progress: progress)
+        return result
     }
 
     private func fileNumber(_ file: CodeFile) -> Int {
@@ -93,19 +137,13 @@ public final class ProfileBuilder {
         return files.count
     }
 
-    private func symbolizeMissing(
-        _ addresses: [CodeAddress?], snapshot: RegionSnapshot, progress: Progress
-    ) {
-        var missing: Set<CodeAddress> = []
-        for case let address? in addresses where address.file > 0 && known[address] == nil {
-            missing.insert(address)
-        }
+    private func symbolize(_ missing: [CodeAddress], progress: Progress) {
         if missing.isEmpty { return }
         // File by file, so that the symbolizer works on one at a time.
         let ordered = missing.sorted { ($0.file, $0.address) < ($1.file, $1.address) }
         for (done, address) in ordered.enumerated() {
             progress(done, ordered.count)
-            known[address] = frames(at: address)
+            frames[Int(address.code)] = frames(at: address)
         }
         progress(ordered.count, ordered.count)
     }
@@ -149,13 +187,14 @@ public final class ProfileBuilder {
 
     /// The stack of each needed or remembered node; 0 for all others.
     private func internStacks(
-        _ snapshot: RegionSnapshot, needed: [Bool], memory: inout NodeStacks, addresses: [CodeAddress?],
+        _ snapshot: RegionSnapshot, needed: [Bool], memory: inout NodeStacks, codes: [UInt32],
         runtimeName: RuntimeName
     ) -> [StackID] {
         memory.grow(to: snapshot.nodes.count)
         var stacks = memory.stacks
         for id in snapshot.nodes.indices where needed[id] {
-            guard let node = snapshot.nodes[id], let address = addresses[id] else { continue }
+            guard let node = snapshot.nodes[id] else { continue }
+            let code = codes[id]
             var stack: StackID = 0
             if node.parent > 0 && node.parent < id {
                 stack = stacks[Int(node.parent)]
@@ -164,37 +203,48 @@ public final class ProfileBuilder {
             } else if node.isIncomplete {
                 stack = interner.stack(of: BuiltInFrame.incomplete)
             }
-            if address.file > 0, let frames = known[address] {
-                for (depth, frame) in frames.enumerated() {
-                    stack = interner.stack(parent: stack, frame: frame, isInlined: depth > 0)
-                }
+            if code > 0 {
+                stack = step(from: stack, to: code)
             } else {
-                let frame = Self.runtimeFrame(node, address: address.address, runtimeName: runtimeName)
+                let frame = Self.runtimeFrame(node, runtimeName: runtimeName)
                 stack = interner.stack(parent: stack, frame: interner.frame(frame))
             }
             stacks[id] = stack
-            if address.file > 0 { memory.remember(stack, of: id, node) }
+            if code > 0 { memory.remember(stack, of: id, node) }
         }
         return stacks
     }
 
-    private static func runtimeFrame(
-        _ node: RegionNode, address: UInt64, runtimeName: RuntimeName
-    ) -> Frame {
+    /// The stack that goes on from a caller's into the code of an address.
+    private func step(from caller: StackID, to code: UInt32) -> StackID {
+        let known = steps.number(UInt64(caller) << 32 | UInt64(code), 0)
+        if known != 0 { return known }
+        var stack = caller
+        for (depth, frame) in frames[Int(code)].enumerated() {
+            stack = interner.stack(parent: stack, frame: frame, isInlined: depth > 0)
+        }
+        // The shim's own code has no frames, and an empty stack no number.
+        if stack != 0 { steps.set(stack, UInt64(caller) << 32 | UInt64(code), 0) }
+        return stack
+    }
+
+    private static func runtimeFrame(_ node: RegionNode, runtimeName: RuntimeName) -> Frame {
+        let address = node.isSignalFrame ? node.address : node.address &- 1
         if let name = runtimeName(address), !name.isEmpty { return Frame(function: name) }
         return Frame(function: "0x" + String(node.address, radix: 16), kind: .address)
     }
 
-    private func accumulate(_ snapshot: RegionSnapshot, stacks: [StackID]) -> Profile {
+    @discardableResult
+    private func add(
+        _ snapshot: RegionSnapshot, stacks: [StackID], to sum: inout ProfileAccumulator
+    ) -> Counters {
         let builtIn: [RegionCellKind: StackID] = [
             .overflow: interner.stack(of: BuiltInFrame.regionFull),
             .reentrant: interner.stack(of: BuiltInFrame.signalHandler),
             .inherited: interner.stack(of: BuiltInFrame.inherited),
             .noStack: interner.stack(of: BuiltInFrame.noStack),
         ]
-        interner.rank()
-        let table = interner.table
-        var accumulator = ProfileAccumulator(capacity: min(snapshot.cells.count, table.count))
+        var totals = Counters()
         for cell in snapshot.cells {
             var stack: StackID = 0
             if cell.kind == .site {
@@ -204,7 +254,8 @@ public final class ProfileBuilder {
             } else {
                 stack = builtIn[cell.kind] ?? 0
             }
-            accumulator.add(stack: stack, sizeClass: cell.sizeClass, cell.counters)
+            sum.add(stack: stack, sizeClass: cell.sizeClass, cell.counters)
+            totals += cell.counters
         }
         var shim = ShimFigures()
         shim.health = snapshot.health
@@ -217,11 +268,11 @@ public final class ProfileBuilder {
         shim.damagedRecords = snapshot.damagedRecords
         if case .stopped = snapshot.state { shim.stopped = 1 }
         let moment = snapshot.peakMonotonicNanoseconds
-        accumulator.take(
-            table: table, modules: modules(of: snapshot), shim: shim, sampling: sampling(of: snapshot),
+        sum.take(
+            modules: modules(of: snapshot), shim: shim, sampling: sampling(of: snapshot),
             slackBytes: snapshot.peakSlackBytes,
             peakMoment: moment == 0 ? nil : moment)
-        return accumulator.profile
+        return totals
     }
 
     private func sampling(of snapshot: RegionSnapshot) -> Sampling? {

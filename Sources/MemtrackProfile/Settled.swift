@@ -27,6 +27,11 @@ extension Profile {
     }
 }
 
+extension ProfileAccumulator {
+    /// The sum of settled profiles is the settled sum.
+    public var settled: ProfileAccumulator { withCounters(\.settled) }
+}
+
 extension Counters {
     fileprivate var settled: Counters {
         var result = self

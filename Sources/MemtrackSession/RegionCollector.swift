@@ -53,10 +53,9 @@ public final class RegionCollector {
 
     /// Images that have ended, read and not yet folded.
     private var waiting: [Reading] = []
-    /// Sum of the ended images, as each stood at its end.
+    /// Sum of the ended images, as each stood at its end. Without a table: it would have to be copied whenever the
+    /// next image has a new stack.
     private var ended = ProfileAccumulator()
-    /// The same with nothing alive: what they add to the table of a session that goes on.
-    private var settled = ProfileAccumulator()
     private var endedRecords: [ProcessRecord] = []
     private var newMarkers: [RegionMarker] = []
     private var endedGauges: [RegionGauge] = []
@@ -186,8 +185,10 @@ public final class RegionCollector {
         records.sort { $0.createdMonotonicNanoseconds < $1.createdMonotonicNanoseconds }
         let markers = newMarkers.sorted { $0.monotonicNanoseconds < $1.monotonicNanoseconds }
         newMarkers = []
+        var past = ended
+        past.adopt(builder.table)
         return SessionView(
-            living: living, ended: ended, settled: settled, records: records, markers: markers,
+            living: living, ended: past, records: records, markers: markers,
             gauges: gauges, endedGauges: endedGauges, types: types?.types)
     }
 
@@ -293,17 +294,19 @@ extension RegionCollector {
         let readings = waiting
         waiting = []
         for reading in readings {
-            let profile = profile(of: reading)
-            ended.add(profile)
-            settled.add(profile.settled)
+            if let line = reading.snapshot.pythonNote { pythons.insert(line) }
+            let map = perfMaps.map(of: reading.snapshot.identity.pid)
+            let totals = builder.fold(
+                reading.snapshot, memory: &reading.image.stacks, into: &ended,
+                runtimeName: { address in map?.name(at: address) }, progress: onProgress)
             endedRecords.append(
                 ProcessRecord(
-                    identity: reading.snapshot.identity, totals: profile.totals, isAlive: false,
+                    identity: reading.snapshot.identity, totals: totals, isAlive: false,
                     figures: reading.image.figures))
             if let last = reading.image.last, let outcome = last.census {
                 // Nothing that was named then is gone since: the table of the end has it.
                 outcome.add(
-                    to: &endedTypes, last.snapshot, stacks: reading.image.stacks, names: profile.table)
+                    to: &endedTypes, last.snapshot, stacks: reading.image.stacks, names: builder.table)
                 lastCensuses.insert(reading.image.identity.pid)
                 reading.image.last = nil
             }

@@ -8,11 +8,9 @@ public struct SessionView {
     let living: [Profile]
     /// The ended images, as each stood at its end.
     let ended: ProfileAccumulator
-    /// The same with nothing alive.
-    let settled: ProfileAccumulator
 
     /// Living images, and what the ended ones allocated. Added up at each call.
-    public var profile: Profile { sum(of: settled) }
+    public var profile: Profile { sum(of: ended.settled) }
     /// The same with what the ended images left unfreed: for a final report. Added up at each call.
     public var final: Profile { sum(of: ended) }
 
