@@ -64,7 +64,7 @@ import Testing
         let run = try launch(python, "kill", seconds: 0.7, options: ["-i", "0.4"])
         #expect(run.end == .killed(SIGKILL))
         let (heading, counts) = try counts(run)
-        #expect(heading.contains("as of the last checkpoint at +0."), "\(heading)")
+        #expect(heading.contains("as of the last checkpoint at +"), "\(heading)")
         #expect(counts["Early"] == 3000 && counts["Late"] == nil)
     }
 

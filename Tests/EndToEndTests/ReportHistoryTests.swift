@@ -111,7 +111,7 @@ import Testing
         let pid = try #require(daemon)
         defer { kill(pid, SIGKILL) }
         var listed = try Self.list().last { $0.pid == pid }
-        while listed == nil, Date() < deadline { // until its first allocation
+        while listed == nil, Date() < deadline {  // until its first allocation
             usleep(20_000)
             listed = try Self.list().last { $0.pid == pid }
         }
