@@ -16,7 +16,11 @@ import Testing
         let program = try Stepped(
             ["sh", "-c", "exec \"$@\" 2<>\"$0\"", pipe, "swift-format", "lint", source],
             ["LD_PRELOAD": truth + ":" + (try Build.library()), "SWIFT_TRUTH": list])
-        defer { kill(program.running.pid, SIGKILL) }
+        // Reaped, too: a dead child that nobody waits for keeps the exit tests of other suites from their end.
+        defer {
+            kill(program.running.pid, SIGKILL)
+            _ = try? program.running.wait(timeout: 20)
+        }
 
         let deadline = Date(timeIntervalSinceNow: 60)
         var answer: TypeAnswer?
