@@ -109,7 +109,7 @@ bool memtrack_fork_repair(void)
         MEMTRACK_ADD(&memtrack_cfi_generation, 1);
         has_changed_modules = false;
     }
-    memtrack_rt.region->livemap_root = (uint64_t)(uintptr_t)memtrack_livemap_root;
+    memtrack_livemap_publish(memtrack_rt.region);
     if (interrupted)
         replace(parent, parent_pages);
     else if (memtrack_rt.is_sampling)

@@ -8,25 +8,25 @@
  */
 #include "livemap.h"
 
-#define MEMTRACK_SIDE_SLOTS (UINT64_C(1) << 20)
 #define MEMTRACK_SIDE_PROBES 64u
 #define MEMTRACK_SIDE_TOMBSTONE 1u
 
-struct side_entry {
-    uint64_t address;
-    uint64_t block; /* cell << 8 | size */
-};
-
 uint32_t **memtrack_livemap_root;
-static struct side_entry *side;
+static struct memtrack_side_entry *side;
 
 bool memtrack_livemap_create(void)
 {
     if (!memtrack_livemap_root)
         memtrack_livemap_root = memtrack_map_private(MEMTRACK_LIVEMAP_ROOT_ENTRIES * sizeof(uint32_t *));
     if (!side && memtrack_rt.allocator_unit_shift == 4)
-        side = memtrack_map_private(MEMTRACK_SIDE_SLOTS * sizeof(struct side_entry));
+        side = memtrack_map_private(MEMTRACK_SIDE_SLOTS * sizeof(struct memtrack_side_entry));
     return memtrack_livemap_root != NULL;
+}
+
+void memtrack_livemap_publish(struct memtrack_header *header)
+{
+    header->livemap_root = (uint64_t)(uintptr_t)memtrack_livemap_root;
+    header->livemap_side = (uint64_t)(uintptr_t)side;
 }
 
 MEMTRACK_COLD uint32_t *memtrack_livemap_chunk(uintptr_t address)
@@ -49,7 +49,7 @@ MEMTRACK_COLD bool memtrack_livemap_side_put(uintptr_t address, struct memtrack_
     if (!side)
         return false;
     for (uint64_t i = 0, at = address >> 3; i < MEMTRACK_SIDE_PROBES; i++, at++) {
-        struct side_entry *entry = &side[at & (MEMTRACK_SIDE_SLOTS - 1)];
+        struct memtrack_side_entry *entry = &side[at & (MEMTRACK_SIDE_SLOTS - 1)];
         uint64_t found = MEMTRACK_LOAD(&entry->address);
         if (found <= MEMTRACK_SIDE_TOMBSTONE &&
             __atomic_compare_exchange_n(&entry->address, &found, (uint64_t)address, false, __ATOMIC_ACQ_REL,
@@ -65,7 +65,7 @@ MEMTRACK_COLD struct memtrack_block memtrack_livemap_side_take(uintptr_t address
 {
     struct memtrack_block block = {0, 0};
     for (uint64_t i = 0, at = address >> 3; side && i < MEMTRACK_SIDE_PROBES; i++, at++) {
-        struct side_entry *entry = &side[at & (MEMTRACK_SIDE_SLOTS - 1)];
+        struct memtrack_side_entry *entry = &side[at & (MEMTRACK_SIDE_SLOTS - 1)];
         uint64_t found = MEMTRACK_LOAD_ACQUIRE(&entry->address);
         if (found == 0)
             break;

@@ -17,7 +17,7 @@
  * the next two slots. A chunk has spare slots at its end for a block that starts in its last unit.
  *
  * Allocators that place blocks 8 bytes apart do so for requests of at most 8 bytes: where the unit is 16, such
- * blocks live in a side table (livemap.c).
+ * blocks live in a side table (livemap.c), which a reader finds through the header, too.
  *
  * A reader in another process sees torn entries now and then, and must expect that.
  */
@@ -41,6 +41,7 @@ struct memtrack_block {
 extern uint32_t **memtrack_livemap_root __attribute__((visibility("hidden")));
 
 bool memtrack_livemap_create(void);
+void memtrack_livemap_publish(struct memtrack_header *header); /* where a reader finds it */
 uint32_t *memtrack_livemap_chunk(uintptr_t address); /* made if need be; NULL if refused */
 bool memtrack_livemap_side_put(uintptr_t address, struct memtrack_block block);
 struct memtrack_block memtrack_livemap_side_take(uintptr_t address);

@@ -36,12 +36,15 @@ extern const struct memtrack_python_allocator memtrack_python_hooks[] __attribut
 
 extern bool memtrack_python_waits __attribute__((visibility("hidden"))); /* for the interpreter to be up */
 void memtrack_python_look(void);                                          /* whether it is */
+extern bool memtrack_python_is_late __attribute__((visibility("hidden"))); /* there are blocks made before we came */
 
 /* In the constructor, when all objects are relocated and no code of the program has run. */
 void memtrack_python_wrap(void);
 
 /* python_pending.c: in the constructor, too: the loader is not entered later */
 void memtrack_python_resolve(void);
+/* What pymalloc has handed out, by its own count; by a thread that holds the GIL. -1: not known. */
+int64_t memtrack_python_allocated_blocks(void);
 /* Once Py_IsInitialized says so, by a thread that holds the GIL. */
 void memtrack_python_schedule(void);
 

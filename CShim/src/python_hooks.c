@@ -354,6 +354,8 @@ MEMTRACK_PYTHON_VERSIONS(MEMTRACK_PYTHON_HOOKS)
 
 static __attribute__((noinline)) void free_long(const struct memtrack_python_allocator *next, void *block)
 {
+    if (MEMTRACK_UNLIKELY(memtrack_python_is_late) && memtrack_python_may_be_code((uintptr_t)block))
+        memtrack_python_forget((uintptr_t)block, UINT64_MAX); /* perhaps made before we came: in no slot, of any size */
     memtrack_record_free(block, MEMTRACK_FRAME());
     memtrack_python_freeing = (uintptr_t)block;
     next->free(next->context, block);

@@ -28,9 +28,11 @@ static void (*get_allocator)(int domain, struct memtrack_python_allocator *alloc
 static void (*set_allocator)(int domain, struct memtrack_python_allocator *allocator);
 static const char *(*get_version)(void);
 static int (*is_initialized)(void);
+static int (*holds_gil)(void);
+static const char *(*allocator_name)(void);
 static struct memtrack_python_allocator pymalloc[3]; /* by domain; never changes once it is wrapped */
 
-bool memtrack_python_waits;
+bool memtrack_python_waits, memtrack_python_is_late;
 
 /* Of a sample one cannot say what all the objects are: then there are none. */
 static bool asked(void)
@@ -49,6 +51,8 @@ void memtrack_python_find(void)
     *(void **)&set_allocator = dlsym(RTLD_DEFAULT, "PyMem_SetAllocator");
     *(void **)&get_version = dlsym(RTLD_DEFAULT, "Py_GetVersion");
     *(void **)&is_initialized = dlsym(RTLD_DEFAULT, "Py_IsInitialized");
+    *(void **)&holds_gil = dlsym(RTLD_DEFAULT, "PyGILState_Check");
+    *(void **)&allocator_name = dlsym(RTLD_DEFAULT, "_PyMem_GetCurrentAllocatorName");
 }
 
 bool memtrack_python_is_there(void)
@@ -88,19 +92,38 @@ static void use_malloc(void)
     set_allocator(DOMAIN_OBJ, &raw);
 }
 
+/* A library's constructor may have started the interpreter before ours ran. Then it is wrapped all the same, where nobody
+ * else can be in its allocator, and that is pymalloc. What it has made by then is counted, and in no other figure. */
+static bool is_wrappable_late(void)
+{
+    const char *name = holds_gil && allocator_name && holds_gil() ? allocator_name() : NULL;
+    if (!name || __builtin_strcmp(name, "pymalloc") != 0)
+        return false;
+    int64_t blocks = memtrack_python_allocated_blocks();
+    if (blocks < 0)
+        return false;
+    memtrack_python_is_late = true;
+    MEMTRACK_STORE(&memtrack_rt.region->python_before, (uint64_t)blocks);
+    return true;
+}
+
 void memtrack_python_wrap(void)
 {
     if (memtrack_rt.stopped || !memtrack_rt.region || !memtrack_python_is_there())
         return;
     uint32_t minor = minor_version(), version = 3u << 8 | minor, mode = MEMTRACK_PYTHON_UNKNOWN;
-    if (minor >= 6 && !is_initialized()) /* the first with PYTHONMALLOC: what is done here is known to work there */
-        mode = minor >= 8 && minor <= 13 ? MEMTRACK_PYTHON_WRAPPED : MEMTRACK_PYTHON_MALLOC;
+    bool is_known = minor >= 8 && minor <= 13;
+    if (is_known)
+        memtrack_python_resolve();
+    if (is_initialized())
+        mode = is_known && is_wrappable_late() ? MEMTRACK_PYTHON_WRAPPED : MEMTRACK_PYTHON_UNKNOWN;
+    else if (minor >= 6) /* the first with PYTHONMALLOC: what is done here is known to work there */
+        mode = is_known ? MEMTRACK_PYTHON_WRAPPED : MEMTRACK_PYTHON_MALLOC;
     MEMTRACK_STORE(&memtrack_rt.region->python, version << 16 | mode);
     if (mode == MEMTRACK_PYTHON_MALLOC)
         use_malloc();
     if (mode != MEMTRACK_PYTHON_WRAPPED)
         return;
-    memtrack_python_resolve();
     memtrack_python_stacks(minor);
     memtrack_python_waits = true;
     for (int domain = DOMAIN_MEM; domain <= DOMAIN_OBJ; domain++) {

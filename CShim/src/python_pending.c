@@ -287,6 +287,28 @@ void memtrack_python_resolve(void)
     (void)dlsym(RTLD_DEFAULT, "malloc"); /* drops the message of a failure, as in memtrack_resolve */
 }
 
+int64_t memtrack_python_allocated_blocks(void)
+{
+    object *type, *value, *trace, *function, *number;
+    int64_t blocks = -1;
+    if (!is_complete)
+        return blocks;
+    py.PyErr_Fetch(&type, &value, &trace);
+    object *sys = py.PyImport_ImportModule("sys");
+    function = sys ? py.PyObject_GetAttrString(sys, "getallocatedblocks") : NULL;
+    number = function ? py.PyObject_CallFunction(function, NULL) : NULL;
+    if (number)
+        blocks = py.PyLong_AsLong(number);
+    if (number)
+        py.Py_DecRef(number);
+    if (function)
+        py.Py_DecRef(function);
+    if (sys)
+        py.Py_DecRef(sys);
+    py.PyErr_Restore(type, value, trace);
+    return blocks;
+}
+
 void memtrack_python_schedule(void)
 {
     if (is_complete)

@@ -76,7 +76,7 @@ void memtrack_boot(void)
     if (!page || !memtrack_livemap_create() || !memtrack_region_create(NULL, MEMTRACK_FIRST_CELL))
         return;
     memtrack_rt.pid = memtrack_rt.region->pid;
-    memtrack_rt.region->livemap_root = (uint64_t)(uintptr_t)memtrack_livemap_root;
+    memtrack_livemap_publish(memtrack_rt.region);
     memtrack_rt.never_ready = memtrack_rt.special || memtrack_rt.pid_check || memtrack_rt.sample_bytes ? MEMTRACK_EPOCH_NEVER : 0;
     if (memtrack_rt.sample_bytes && !memtrack_rt.pid_check) {
         memtrack_rt.is_sampling = 1;

@@ -46,7 +46,7 @@ public struct Census {
         at blocks: UnsafeMutableBufferPointer<LiveBlock>, _ reader: inout BlockReader
     ) throws(CensusError) -> CensusResult {
         let index = BlockIndex(UnsafeBufferPointer(blocks), grain: Int(map.unit) / 2)
-        let ownership = Ownership(blocks, index: index, listsAllBlocks: map.unit == 32)
+        let ownership = Ownership(blocks, index: index)
         let words = WordCache(memory: memory)
         var recogniser = Recogniser(words: words, modules: modules, index: index)
         var large: [Int] = []

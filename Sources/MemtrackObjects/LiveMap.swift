@@ -14,9 +14,7 @@ struct LiveBlock {
 /// Decodes the shim's list of live blocks. The format is described in `CShim/src/livemap.h`, and nothing else in the
 /// reader knows it.
 ///
-/// The target goes on while it is read, so entries may be torn: what cannot be is left out and counted. Blocks of at
-/// most 8 bytes of allocators other than glibc's stand elsewhere and are not listed; no object is so small (`Ownership`
-/// finds those that are a list's).
+/// The target goes on while it is read, so entries may be torn: what cannot be is left out and counted.
 struct LiveMap {
     private let map: RegionLiveMap
     private let memory: any TargetMemory
@@ -25,6 +23,8 @@ struct LiveMap {
     private(set) var torn = 0
 
     private static let addressBits: UInt32 = 47
+    private static let sideSlots: UInt64 = 1 << 20
+    private static let cellLimit: UInt64 = 0xff_ffff
     private static let largeSize: UInt64 = (1 << 38) - 1
     /// Bytes of slots read at a time.
     private static let pieceBytes = 1 << 20
@@ -62,6 +62,59 @@ struct LiveMap {
         }
         guard hasRead else { throw .unreadableMap }
         for chunk in chunks { try readChunk(chunk.number, at: chunk.address, buffer) }
+        if map.side != 0 { try readSide(buffer) }
+    }
+
+    /// The table beside the map, of blocks of at most 8 bytes: where the allocator is not glibc's two of them may begin in
+    /// one unit.
+    private mutating func readSide(_ buffer: UnsafeMutableRawBufferPointer) throws(CensusError) {
+        let (end, isOver) = map.side.addingReportingOverflow(Self.sideSlots * 16)
+        guard !isOver, end <= 1 << Self.addressBits, map.side % 16 == 0 else { throw .unreadableMap }
+        var found: [LiveBlock] = []
+        var lost = 0
+        for range in memory.populated(map.side..<end) {
+            try forEachPiece(of: range, lookahead: 0, buffer) { _, entries in
+                for offset in stride(from: 0, to: entries.count & ~15, by: 16) {
+                    let address = entries.word(offset)
+                    if address <= 1 { continue }
+                    let (size, cell) = (entries.word(offset + 8) & 0xff, entries.word(offset + 8) >> 8)
+                    guard address & 7 == 0, address < 1 << Self.addressBits, size <= 8,
+                        cell != 0, cell <= Self.cellLimit
+                    else {
+                        lost += 1
+                        continue
+                    }
+                    found.append(LiveBlock(address: address, size: size, cell: UInt32(cell)))
+                }
+            }
+        }
+        torn += lost
+        merge(found.sorted { $0.address < $1.address })
+    }
+
+    /// Adds blocks by rising address; what lies in another block is torn.
+    private mutating func merge(_ others: [LiveBlock]) {
+        var added: [LiveBlock] = []
+        added.reserveCapacity(min(others.count, Self.blockLimit - blocks.count))
+        var next = 0
+        for block in others where added.count + blocks.count < Self.blockLimit {
+            while next < blocks.count, blocks[next].address <= block.address { next += 1 }
+            let isInside = next > 0 && block.address - blocks[next - 1].address < max(blocks[next - 1].size, 1)
+            if isInside || added.last?.address == block.address { continue }
+            added.append(block)
+        }
+        torn += others.count - added.count
+        // From the end, so that each block moves once.
+        var (from, to) = (blocks.count - 1, blocks.count + added.count - 1)
+        blocks += added
+        for block in added.reversed() {
+            while from >= 0, blocks[from].address > block.address {
+                blocks[to] = blocks[from]
+                (from, to) = (from - 1, to - 1)
+            }
+            blocks[to] = block
+            to -= 1
+        }
     }
 
     private mutating func readChunk(

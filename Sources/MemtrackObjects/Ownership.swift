@@ -22,9 +22,6 @@ final class Ownership {
     private let claims: UnsafeMutableBufferPointer<UInt32>
     private let blocks: UnsafeMutableBufferPointer<LiveBlock>
     private let index: BlockIndex
-    private let listsAllBlocks: Bool
-    /// Buffers of one word that the live map does not list, by number of the type that owns them.
-    private(set) var unlisted: [Int: Int] = [:]
 
     private enum Strength {
         static let reach: UInt32 = 1 << 28
@@ -44,13 +41,10 @@ final class Ownership {
     /// number, every block is read once.
     private static let steps = 1 << 16
 
-    /// - Parameters:
-    ///   - blocks: fewer than 2^28.
-    ///   - listsAllBlocks: blocks of at most 8 bytes are among them.
-    init(_ blocks: UnsafeMutableBufferPointer<LiveBlock>, index: BlockIndex, listsAllBlocks: Bool) {
+    /// - Parameter blocks: fewer than 2^28.
+    init(_ blocks: UnsafeMutableBufferPointer<LiveBlock>, index: BlockIndex) {
         self.blocks = blocks
         self.index = index
-        self.listsAllBlocks = listsAllBlocks
         claims = .allocate(capacity: blocks.count)
         claims.initialize(repeating: 0)
     }
@@ -75,13 +69,8 @@ final class Ownership {
     func follow(_ bytes: UnsafeRawBufferPointer, of place: Int, _ layout: TypeLayout) {
         let owner = UInt32(truncatingIfNeeded: place) &+ 1
         if layout.field >= 0 {
-            let pointer = bytes.word(layout.field)
-            let target = index.block(startingAt: pointer)
-            if target >= 0 {
-                claim(target, Strength.field, owner)
-            } else if !listsAllBlocks, layout.room >= 0, bytes.word(layout.room) == 1 {
-                addUnlisted(pointer, of: place)
-            }
+            let target = index.block(startingAt: bytes.word(layout.field))
+            if target >= 0 { claim(target, Strength.field, owner) }
         }
         let (lowest, span, reach) = (index.lowest, index.span, layout.reach)
         guard reach > 0, let base = bytes.baseAddress else { return }
@@ -107,14 +96,6 @@ final class Ownership {
         } else if strength == known & Strength.mask, known & Self.ownerMask != owner {
             claims[target] = strength | Self.shared
         }
-    }
-
-    /// A buffer with room for one word where the live map lists none: the object itself says that it has one.
-    private func addUnlisted(_ pointer: UInt64, of place: Int) {
-        guard pointer != 0, pointer & 7 == 0 else { return }
-        let around = index.block(before: pointer)
-        if around >= 0, pointer &- blocks[around].address < blocks[around].size { return }
-        unlisted[Int(blocks[place].type), default: 0] += 1
     }
 
     /// Follows the pointers in what is owned, once all objects were followed.

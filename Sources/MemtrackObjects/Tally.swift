@@ -40,13 +40,6 @@ struct Tally {
             sums[sum].count += 1
             sums[sum].bytes &+= block.size
         }
-        for (number, count) in ownership?.unlisted ?? [:] {
-            let bytes = UInt64(count) * 8
-            result.types[number - 1].sum.ownedBlocks += count
-            result.types[number - 1].sum.ownedBytes &+= bytes
-            result.reading.blocks += count
-            result.reading.bytes &+= bytes
-        }
     }
 
     private mutating func newSum(_ key: UInt64, _ block: LiveBlock) -> Int {

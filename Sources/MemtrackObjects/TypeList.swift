@@ -13,8 +13,6 @@ struct TypeLayout {
     var reach: UInt64
     /// Where the pointer to the object's own buffer is for certain; -1 where there is none.
     var field = -1
-    /// Where the number of words is that the buffer has room for; -1 if that is not said.
-    var room = -1
 
     init(reach: UInt64) { self.reach = reach }
 
@@ -25,9 +23,9 @@ struct TypeLayout {
             return
         }
         self.init(reach: Self.pointless.contains(name) ? 0 : .max)
-        // Offsets of `ob_item`, with `allocated`, and of `table` behind a collector's head of 16 bytes, the same in all
+        // Offsets of `ob_item` and of `table` behind a collector's head of 16 bytes, the same in all
         // versions.
-        if name == "list" { (field, room) = (40, 48) }
+        if name == "list" { field = 40 }
         if name == "set" || name == "frozenset" { field = 56 }
     }
 

@@ -229,7 +229,7 @@ public enum RegionPython: UInt32, Sendable {
     case wrapped = 1
     /// Each of its objects is counted.
     case ready = 2
-    /// Without the GIL, too old, or up before the library was: only what malloc sees is counted.
+    /// Without the GIL, too old, or up before the library was and not to be wrapped: only what malloc sees is counted.
     case unknown = 3
     /// A version that is not known, told to take all its blocks from malloc.
     case malloc = 4
@@ -243,11 +243,14 @@ public struct RegionLiveMap: Sendable, Hashable {
     public var unit: UInt32
     /// Each root entry covers two to this power bytes.
     public var chunkShift: UInt32
+    /// Address of the table of blocks that stand in no slot, for want of room there; 0 where there are none.
+    public var side: UInt64
 
-    public init(root: UInt64, unit: UInt32, chunkShift: UInt32) {
+    public init(root: UInt64, unit: UInt32, chunkShift: UInt32, side: UInt64 = 0) {
         self.root = root
         self.unit = unit
         self.chunkShift = chunkShift
+        self.side = side
     }
 }
 
@@ -329,6 +332,8 @@ public struct RegionSnapshot: Sendable {
     public var python: RegionPython = .notAsked
     /// Of CPython 3; 0 where that is not known.
     public var pythonMinor: UInt32 = 0
+    /// Small blocks of a Python interpreter that were made before tracking: in no other figure.
+    public var pythonBefore: UInt64 = 0
     /// Records that broke a rule of the format and were repaired or left out; 0 in a sound region.
     public var damagedRecords: Int
     /// Pages of the region file in use and private memory mapped by the shim, in bytes.
@@ -336,7 +341,7 @@ public struct RegionSnapshot: Sendable {
     public var privateBytes: UInt64
     /// Address space that the shim reserved in the target, the region included, in bytes.
     public var reservedBytes: UInt64
-    /// The shim's private mappings in the target; at most 128 are listed.
+    /// The shim's private mappings in the target; at most 127 are listed.
     public var mappings: [RegionMapping]
 
     public init(identity: RegionIdentity) {

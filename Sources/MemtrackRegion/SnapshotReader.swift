@@ -45,9 +45,10 @@ struct SnapshotReader {
         snapshot.mappings = header.mappings()
         snapshot.python = RegionPython(rawValue: header.word(\.python) & 0xffff) ?? .unknown
         snapshot.pythonMinor = header.word(\.python) >> 16 & 0xff
+        snapshot.pythonBefore = header.word(\.python_before)
         snapshot.liveMap = RegionLiveMap(
             root: header.word(\.livemap_root), unit: header.word(\.livemap_unit),
-            chunkShift: header.word(\.livemap_chunk_shift))
+            chunkShift: header.word(\.livemap_chunk_shift), side: header.word(\.livemap_side))
         return snapshot
     }
 

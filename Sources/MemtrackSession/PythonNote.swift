@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import MemtrackProfile
 internal import MemtrackRegion
+internal import MemtrackReport
 
 /// How the objects of a Python interpreter came to be counted.
 public struct PythonNote: Hashable, Sendable {
@@ -12,7 +13,7 @@ public struct PythonNote: Hashable, Sendable {
 extension RegionSnapshot {
     /// nil where nobody asked, or there is no Python.
     var pythonNote: PythonNote? {
-        let how: String
+        var how: String
         switch python {
         case .notAsked: return nil
         case .ready: how = "every object is counted; its own small-object allocator (pymalloc) stays in use."
@@ -26,10 +27,17 @@ extension RegionSnapshot {
                 + "PYTHONMALLOC=malloc, and they are counted there."
         case .unknown:
             how =
-                "untested here (3.8 to 3.13 with the GIL are): only what it takes from malloc is counted."
+                "untested here (3.8 to 3.13 with the GIL are, where they start after the library): only what it "
+                + "takes from malloc is counted."
+        }
+        if pythonBefore > 0 {
+            how +=
+                " Before tracking: \(FigureText.plural(pythonBefore, "small block", "small blocks")), made by the "
+                + "interpreter before the library was there, are in no figure."
         }
         let version = pythonMinor > 0 ? "CPython 3.\(pythonMinor)" : "CPython"
         return PythonNote(
-            text: "\(Frame.baseName(identity.executable)), \(version): \(how)", isUsual: python == .ready)
+            text: "\(Frame.baseName(identity.executable)), \(version): \(how)",
+            isUsual: python == .ready && pythonBefore == 0)
     }
 }

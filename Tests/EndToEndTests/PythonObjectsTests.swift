@@ -55,6 +55,7 @@ enum Pythons {
         #expect(own > 150_000)
         #expect(wrapped.health.unknownFrees == 0)
         #expect(wrapped.health.untrackedBlocks == 0)
+        #expect(wrapped.pythonBefore == 0)
         // What the interpreter does not count are the requests that it makes of malloc itself.
         let difference = Int(wrapped.totals.liveBlocks) - Int(own)
         #expect((0..<3_000).contains(difference), "\(wrapped.totals.liveBlocks), own count \(own)")

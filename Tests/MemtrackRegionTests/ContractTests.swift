@@ -97,6 +97,7 @@ import Testing
                 ("own_private_bytes", \.own_private_bytes), ("own_reserved_bytes", \.own_reserved_bytes),
                 ("health", \.health), ("mapping_next", \.mapping_next), ("python", \.python),
                 ("directory_pages", \.directory_pages), ("reserved", \.reserved), ("mappings", \.mappings),
+                ("livemap_side", \.livemap_side), ("python_before", \.python_before),
             ])
     }
 
@@ -133,6 +134,11 @@ import Testing
         try Self.check(
             memtrack_gauge_record.self, "memtrack_gauge_record",
             [("state", \.state), ("value", \.value), ("name", \.name)])
+    }
+
+    @Test func sideTable() throws {
+        try Self.check(
+            memtrack_side_entry.self, "memtrack_side_entry", [("address", \.address), ("block", \.block)])
     }
 
     @Test func mapping() throws {

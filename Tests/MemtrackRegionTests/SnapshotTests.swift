@@ -53,8 +53,8 @@ private func builderWithStack(cellBase: UInt32 = 1024, pages: Int = 128) -> (Reg
         builder.put(Header.reservedBytes, UInt64(1 << 30))
         builder.put(Header.mappings, UInt64(0x7000))
         builder.put(Header.mappings + 8, UInt64(4096))
-        builder.put(Header.mappings + 127 * 16, UInt64(0x9000))
-        builder.put(Header.mappings + 127 * 16 + 8, UInt64(8192))
+        builder.put(Header.mappings + 126 * 16, UInt64(0x9000))
+        builder.put(Header.mappings + 126 * 16 + 8, UInt64(8192))
         for field in 0..<21 { builder.put(Header.health + field * 8, UInt64(field + 1)) }
 
         let directory = TemporaryDirectory()

@@ -255,7 +255,7 @@ struct memtrack_mapping {
     uint64_t start; /* address, page-aligned; 0 = unused entry */
     uint64_t bytes;
 };
-#define MEMTRACK_MAPPINGS 128u
+#define MEMTRACK_MAPPINGS 127u
 
 enum memtrack_state {
     MEMTRACK_STATE_STARTING = 0,
@@ -283,7 +283,8 @@ enum memtrack_python {
                                     one (PYTHONMALLOC, -X dev), whose blocks are those of malloc                  */
     MEMTRACK_PYTHON_READY = 2,   /* the interpreter is up, each object of its own is counted: the live map has a
                                     slot for 16 bytes, and small objects of pymalloc stand in it as blocks         */
-    MEMTRACK_PYTHON_UNKNOWN = 3, /* without the GIL, older than 3.6, or up already: only what malloc sees is counted */
+    MEMTRACK_PYTHON_UNKNOWN = 3, /* without the GIL, older than 3.6, or up already and not to be touched: only what malloc
+                                    sees is counted */
     MEMTRACK_PYTHON_MALLOC = 4   /* 3.6, 3.7, 3.14 or newer: all its blocks are malloc's, as with PYTHONMALLOC=malloc */
 };
 /* header.census. The one word that a reader writes: into the file, where the writer waits for it. */
@@ -373,9 +374,21 @@ struct memtrack_header {
     uint32_t directory_pages;     /* bit n - 1: page n of the directory is there             */
     uint32_t reserved;
     struct memtrack_mapping mappings[MEMTRACK_MAPPINGS];
+
+    uint64_t livemap_side;        /* address of struct memtrack_side_entry[MEMTRACK_SIDE_SLOTS]: the blocks that stand in
+                                     no slot of the live map; 0 where the unit is 32, and all stand there */
+    uint64_t python_before;       /* small blocks of an interpreter that was up before its allocator was wrapped, as many as
+                                     there were then: in no other figure, and their frees in unknown_frees */
 };
 
 #define MEMTRACK_FLUSH_BYTES 65536u
+
+/* A live block of at most 8 bytes, in the target's private memory as the live map is. */
+struct memtrack_side_entry {
+    uint64_t address; /* 0 never used, 1 free again */
+    uint64_t block;   /* cell << 8 | size; written after the address */
+};
+#define MEMTRACK_SIDE_SLOTS (UINT64_C(1) << 20)
 
 /* ---- accessors, for both sides --------------------------------------------- */
 static inline uint64_t memtrack_load_u64(const void *p)
@@ -413,6 +426,7 @@ MEMTRACK_ASSERT_SIZE(memtrack_bank, 4096);
 MEMTRACK_ASSERT_SIZE(memtrack_marker, 64);
 MEMTRACK_ASSERT_SIZE(memtrack_gauge_record, 64);
 MEMTRACK_ASSERT_SIZE(memtrack_health, 192);
+MEMTRACK_ASSERT_SIZE(memtrack_side_entry, 16);
 MEMTRACK_ASSERT_SIZE(memtrack_header, MEMTRACK_DIRECTORY_OFFSET);
 MEMTRACK_ASSERT_SIZE(memtrack_directory_entry, 16);
 
