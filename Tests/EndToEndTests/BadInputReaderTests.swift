@@ -174,7 +174,9 @@ struct BadInputNamespaceTests {
         #expect(run.end == .exited(3))
         #expect(
             run.errorText.contains("The system refused memory for the counters")
-                || run.errorText.contains("no region could be made"), "\(run.errorText)")
+                || run.errorText.contains("no region could be made")
+                || run.errorText.contains("has been full: processes that started then are in no figure"),
+            "\(run.errorText)")
     }
 
     /// A process that found no room for a region cannot say so itself.

@@ -122,7 +122,7 @@ import Testing
 
     /// Guards the overflow cells: a region that is full goes on counting by size class; what it cannot count, it says.
     /// The counters for that are made while there is room: not one allocation is lost, whatever there was room for.
-    @Test(arguments: [64, 128, 256, 300, 512, 1024])
+    @Test(arguments: [192, 256, 300, 512, 1024])
     func tinyRegion(_ kilobytes: Int) throws {
         let session = try Session()
         let program = try Compiled.fixture("limits.c", ["-O1"])
