@@ -99,7 +99,8 @@ struct LiveMap {
         var next = 0
         for block in others where added.count + blocks.count < Self.blockLimit {
             while next < blocks.count, blocks[next].address <= block.address { next += 1 }
-            let isInside = next > 0 && block.address - blocks[next - 1].address < max(blocks[next - 1].size, 1)
+            let isInside =
+                next > 0 && block.address - blocks[next - 1].address < max(blocks[next - 1].size, 1)
             if isInside || added.last?.address == block.address { continue }
             added.append(block)
         }
