@@ -262,16 +262,18 @@ static bool reserve_ahead(uint64_t first, uint32_t pages)
 {
     uint64_t used = first - MEMTRACK_FIRST_FREE_PAGE, more = used / 8 < MEMTRACK_AHEAD_PAGES ? used / 8 : MEMTRACK_AHEAD_PAGES;
     uint64_t end = first + pages + more;
-    if (more && end <= memtrack_rt.region_pages && reserve(memtrack_rt.region, first, (uint32_t)(pages + more))) {
-        /* Nothing is said where pages before `first` are another thread's, who may be refused them. */
-        uint64_t known = MEMTRACK_LOAD(&memtrack_rt.reserved_pages);
-        while (known >= first && known < end &&
-               !__atomic_compare_exchange_n(&memtrack_rt.reserved_pages, &known, end, false, __ATOMIC_RELEASE,
-                                            __ATOMIC_RELAXED))
-            ;
-        return true;
+    if (end > memtrack_rt.region_pages || !reserve(memtrack_rt.region, first, (uint32_t)(pages + more))) {
+        end = first + pages;
+        if (!more || !reserve(memtrack_rt.region, first, pages))
+            return false;
     }
-    return reserve(memtrack_rt.region, first, pages);
+    /* Pages before `first` may be another thread's, who is refused them: nobody else will ask for them, as they are given
+     * back only if none that lie behind are in use. */
+    uint64_t known = MEMTRACK_LOAD(&memtrack_rt.reserved_pages);
+    while (known < end && !__atomic_compare_exchange_n(&memtrack_rt.reserved_pages, &known, end, false, __ATOMIC_RELEASE,
+                                                       __ATOMIC_RELAXED))
+        ;
+    return true;
 }
 
 /* When there is no room for cells any more, their allocations count under (region full). That needs counters, too: a region
