@@ -245,9 +245,7 @@ bool memtrack_freeing(const void *block, const uintptr_t *frame)
 
 __attribute__((noinline)) void memtrack_free_other(void *block, const uintptr_t *frame)
 {
-    /* With sampling every free comes here, and most blocks were not sampled. */
-    bool is_plain = memtrack_rt.sample_bytes && !memtrack_is_followed((uintptr_t)block) && !memtrack_is_early(block);
-    if (is_plain || !block || memtrack_freeing(block, frame))
+    if (!block || memtrack_freeing(block, frame))
         memtrack_next.free(block);
 }
 

@@ -5,7 +5,8 @@
  * The file is sparse and mapped whole, once; its descriptor is closed again at once. Every piece is reserved before it is
  * touched, with MADV_POPULATE_WRITE (Linux 5.14), which needs no descriptor, no path and no privilege, and returns an
  * error where a plain store would raise SIGBUS on a full file system. Older kernels: fallocate, for which the file is opened
- * again by its path. A page of tmpfs costs its process 4 us, from here to the file's end: none is taken for later.
+ * again by its path. A page of tmpfs costs its process 4 us, from here to the file's end: a small process takes none for later,
+ * a larger one an eighth of what it has, by one call.
  *
  * Rules: raw system calls only; any thread may take pages at any time; nothing is ever given back.
  */
