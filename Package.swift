@@ -61,11 +61,16 @@ let package = Package(
                 "MemtrackObjects", "CMemtrackPeek",
             ],
             swiftSettings: settings),
-        .executableTarget(
-            name: "memtrack-preload", dependencies: ["MemtrackSession", argumentParser],
+        // Options that both programs have.
+        .target(
+            name: "MemtrackOptions", dependencies: ["MemtrackSession", argumentParser],
             swiftSettings: settings),
         .executableTarget(
-            name: "memtrack", dependencies: ["MemtrackSession", argumentParser], swiftSettings: settings),
+            name: "memtrack-preload", dependencies: ["MemtrackOptions", "MemtrackSession", argumentParser],
+            swiftSettings: settings),
+        .executableTarget(
+            name: "memtrack", dependencies: ["MemtrackOptions", "MemtrackSession", argumentParser],
+            swiftSettings: settings),
 
         .testTarget(
             name: "MemtrackRegionTests", dependencies: ["MemtrackRegion", "CMemtrack", "CMemtrackGuard"],

@@ -42,6 +42,11 @@ __attribute__((constructor)) static void save_start(int argc, char **argv)
     }
 }
 
+bool memtrack_spawn_was_ignored(int number)
+{
+    return sigismember(&start_ignored, number) == 1;
+}
+
 /* A pipe with both ends close-on-exec and above 2. */
 static int make_pipe(int ends[2])
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * watch.c - signals of the launcher as records in a pipe. See memtrack_spawn.h.
+ * watch.c - signals of the launcher as records in a pipe, and the end of a process that is not its child. See
+ * memtrack_spawn.h.
  *
  * Handlers and not signalfd: signalfd needs the signals blocked in every thread, and a program cannot do
  * that to the threads that a runtime made before it. A handler may run on any thread; it writes one record
@@ -12,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static const int handled[] = {SIGCHLD, SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGTSTP};
@@ -50,6 +52,18 @@ static int settle(int *descriptor)
         *descriptor = moved;
     }
     return 0;
+}
+
+int memtrack_spawn_open_process(pid_t pid, int *descriptor)
+{
+    *descriptor = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (*descriptor < 0)
+        return errno;
+    fcntl(*descriptor, F_SETFD, FD_CLOEXEC);
+    int error = settle(descriptor);
+    if (error != 0)
+        close(*descriptor);
+    return error;
 }
 
 int memtrack_spawn_watch(int *descriptor)

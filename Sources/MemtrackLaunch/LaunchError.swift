@@ -17,6 +17,8 @@ public enum LaunchError: Error, Sendable, Hashable {
     case cannotStart(path: RawString, code: Int32)
     /// Another program is being watched by this process.
     case alreadyWatching
+    /// A process that was there before cannot be watched.
+    case cannotAttach(pid: Int32, code: Int32)
     /// The wait for the target failed.
     case cannotWait(pid: Int32, code: Int32)
     /// The preload library must be named so that the loader finds it from any working directory.
@@ -32,7 +34,7 @@ public enum LaunchError: Error, Sendable, Hashable {
         case .notFound, .missingInterpreter: 127
         case .isDirectory, .notExecutable, .tooManyInterpreters: 126
         case .cannotStart(_, let code): code == ENOENT ? 127 : 126
-        case .alreadyWatching, .cannotWait: 125
+        case .alreadyWatching, .cannotAttach, .cannotWait: 125
         case .libraryPathNotAbsolute, .libraryPathNotUsable, .cannotLinkLibrary: 125
         }
     }
@@ -58,6 +60,10 @@ extension LaunchError: CustomStringConvertible {
             "\(path): cannot be started: \(String(cString: strerror(code)))"
         case .alreadyWatching:
             "a target is already being watched; one launcher watches one program"
+        case .cannotAttach(let pid, let code):
+            code == ESRCH
+                ? "no process has the PID \(pid); memtrack list shows what there is"
+                : "process \(pid): cannot be watched: \(String(cString: strerror(code)))"
         case .cannotWait(let pid, let code):
             "process \(pid): cannot be waited for: \(String(cString: strerror(code)))"
         case .libraryPathNotAbsolute(let path):

@@ -16,8 +16,12 @@ public enum TargetEvent: Sendable, Hashable {
     /// The launcher got this signal. Where a process sent it to the launcher, the target has been sent it too;
     /// what a terminal sends, the target gets by itself.
     case interrupted(signal: Int32)
-    /// There is something to read from `TargetProcess.alsoWatched`.
+    /// There is something to read from `alsoWatched`.
     case readable
+    /// It has ended, and how is for its parent to know.
+    case ended
+    /// The user wants no more of it (Ctrl+C): it goes on.
+    case detached
 }
 
 /// How the target ended.
@@ -40,14 +44,13 @@ public struct TargetUsage: Sendable, Hashable {
 /// mask and dispositions. The launcher gets out of the way of the terminal until `finish`: it does not die of
 /// Ctrl+C or Ctrl+\, stops and goes on when the target does, and passes on what is sent to it by `kill`. Signals
 /// belong to the process, so there can be one of these at a time, used from one thread.
-public final class TargetProcess {
+public final class TargetProcess: WatchedProcess {
     /// Process id, known as soon as the program runs.
     public let pid: Int32
     public private(set) var outcome: TargetOutcome?
     /// Known once it has ended.
     public private(set) var usage: TargetUsage?
 
-    /// A descriptor of the caller's: that it can be read is an event, too.
     public var alsoWatched: Int32 = -1
 
     private let signals: Int32
@@ -89,8 +92,6 @@ public final class TargetProcess {
 
     deinit { memtrack_spawn_unwatch() }
 
-    /// Waits, without using the processor, for the next event, at most for `timeout` (nil: without end). After
-    /// the target has ended it returns that end again.
     public func nextEvent(timeout: Duration?) throws(LaunchError) -> TargetEvent {
         let clock = ContinuousClock()
         let deadline = timeout.map { clock.now.advanced(by: $0) }
@@ -104,8 +105,7 @@ public final class TargetProcess {
             if let deadline {
                 let left = clock.now.duration(to: deadline)
                 guard left > .zero else { return .timeout }
-                // Rounded up, so that the loop does not spin through the last part.
-                milliseconds = Int32((min(left, .seconds(1_000_000)) / .milliseconds(1)).rounded(.up))
+                milliseconds = left.pollMilliseconds
             }
             // poll(2) ignores a negative descriptor.
             var pollers = [signals, alsoWatched].map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
@@ -125,7 +125,6 @@ public final class TargetProcess {
         }
     }
 
-    /// Ctrl+C and the others act on this process again as before the start, for a long report after the end.
     public func restoreSignals() { memtrack_spawn_unwatch() }
 
     private func event(of outcome: TargetOutcome) -> TargetEvent {

@@ -55,7 +55,7 @@ public struct RegionIdentity: Sendable, Hashable {
 
     public var pid: Int32
     public var parentPID: Int32
-    /// Field 22 of `/proc/PID/stat`, in clock ticks since boot; 0 where it could not be read.
+    /// `CLOCK_BOOTTIME` when the region was made: a process of this number that started later is another one.
     public var createdBoottimeNanoseconds: UInt64
     public var pidNamespace: UInt64
     public var bootID: String

@@ -15,12 +15,17 @@ public enum HistoryNaming {
     }
 
     private static func stem(program: String, start: WallTime.Components, pid: Int32) -> String {
+        "\(sanitized(program))_memory_monitor_\(stamp(start))_pid\(pid)"
+    }
+
+    /// `YYYYMMDD_HHMMSS`.
+    static func stamp(_ start: WallTime.Components) -> String {
         let year = String(start.year)
         let date =
             String(repeating: "0", count: max(0, 4 - year.count)) + year + FigureText.two(start.month)
             + FigureText.two(start.day)
         let time = [start.hour, start.minute, start.second].map(FigureText.two).joined()
-        return "\(sanitized(program))_memory_monitor_\(date)_\(time)_pid\(pid)"
+        return date + "_" + time
     }
 
     static func sanitized(_ program: String) -> String {

@@ -44,9 +44,12 @@ public struct ProfileNaming: Sendable {
         self.parts = parts + [.text(text)]
     }
 
-    /// What is used where nothing is asked for: `memtrack.<program>.<pid>.pb.gz` in the history's directory.
-    public static func standard(directory: String) -> ProfileNaming {
-        var naming = ProfileNaming(parts: [.text("memtrack."), .program, .text("."), .pid, .text(".pb.gz")])
+    /// What is used where nothing is asked for: `memtrack.<program>.<pid>.pb.gz` in the history's directory; of a
+    /// watch, of which a process may have several, `memtrack.<program>.<pid>.YYYYMMDD_HHMMSS.pb.gz`.
+    public static func standard(directory: String, watchedFrom moment: WallTime? = nil) -> ProfileNaming {
+        let stamp = moment.map { "." + HistoryNaming.stamp($0.components) } ?? ""
+        var naming = ProfileNaming(
+            parts: [.text("memtrack."), .program, .text("."), .pid, .text(stamp + ".pb.gz")])
         if !directory.isEmpty { naming = ProfileNaming(parts: [.text(directory + "/")] + naming.parts) }
         return naming
     }

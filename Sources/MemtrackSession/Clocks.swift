@@ -26,6 +26,22 @@ public enum Clocks {
             unixSeconds: Double(nanoseconds(CLOCK_REALTIME)) / 1e9, utcOffsetSeconds: Int(parts.tm_gmtoff))
     }
 
+    static func wallTime(unixNanoseconds: UInt64) -> WallTime {
+        WallTime(
+            unixSeconds: Double(unixNanoseconds) / 1e9, utcOffsetSeconds: wallTime.utcOffsetSeconds)
+    }
+
+    /// When a process started, by field 22 of its `stat`: ticks since boot, sleep included.
+    static func moment(ofTicks ticks: UInt64) -> Moment {
+        let perTick = 1_000_000_000 / UInt64(max(sysconf(Int32(_SC_CLK_TCK)), 1))
+        let boottime = nanoseconds(CLOCK_BOOTTIME)
+        let age = boottime - min(boottime, ticks.multipliedReportingOverflow(by: perTick).partialValue)
+        let (wall, monotonic) = (nanoseconds(CLOCK_REALTIME), monotonicNanoseconds)
+        return Moment(
+            wall: wallTime(unixNanoseconds: wall - min(wall, age)),
+            monotonicNanoseconds: monotonic - min(monotonic, age))
+    }
+
     private static func nanoseconds(_ clock: clockid_t) -> UInt64 {
         var now = timespec()
         clock_gettime(clock, &now)

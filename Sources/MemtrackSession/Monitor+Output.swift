@@ -147,14 +147,27 @@ extension Monitor {
     }
 
     func noteProblems() {
-        guard let collector, let directory else { return }
+        guard let collector else { return }
+        if let directory { noteSession(collector, directory) }
+        summary.notes += collector.problems
+        if options.types == nil { return }
+        let ways = collector.pythons.sorted { $0.text < $1.text }
+        summary.notes += ways.filter { !$0.isUsual }.prefix(4).map(\.text)
+        summary.types?.ways = ways.filter(\.isUsual).prefix(4).map(\.text)
+        if summary.types == nil, collector.hasSeenRegions {
+            summary.notes.append(
+                "No types: they are looked at while the program runs, and it ended before the first checkpoint "
+                    + "(only CPython waits at its end); try a shorter --interval.")
+        }
+    }
+
+    private func noteSession(_ collector: RegionCollector, _ directory: SessionDirectory) {
         if !collector.hasSeenRegions {
             summary.notes.append(
                 "No allocation was counted: the loader did not load the library into the program, or no region "
                     + "could be made: no room in \(directory.path) (see df there, and ulimit -f), or an address space "
                     + "of less than 128 MB (ulimit -v).")
         }
-        summary.notes += collector.problems
         if collector.lostProcesses > 0 {
             let count = FigureText.plural(collector.lostProcesses, "process", "processes")
             summary.notes.append(
@@ -165,16 +178,6 @@ extension Monitor {
             summary.notes.append(
                 "The regions are kept in \(directory.path); look into one with: memtrack report --region FILE"
             )
-        }
-        if options.types != nil {
-            let ways = collector.pythons.sorted { $0.text < $1.text }
-            summary.notes += ways.filter { !$0.isUsual }.prefix(4).map(\.text)
-            summary.types?.ways = ways.filter(\.isUsual).prefix(4).map(\.text)
-        }
-        if options.types != nil, summary.types == nil, collector.hasSeenRegions {
-            summary.notes.append(
-                "No types: they are looked at while the program runs, and it ended before the first checkpoint "
-                    + "(only CPython waits at its end); try a shorter --interval.")
         }
         let living = Set(collector.livingPIDs).sorted()
         if let first = living.first {

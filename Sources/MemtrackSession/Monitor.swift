@@ -6,8 +6,18 @@ public import MemtrackProfile
 public import MemtrackRegion
 public import MemtrackReport
 
-/// Watches a target from its start to its end: checkpoints while it runs, the final report after it.
+/// Watches a process, from its start to its end or for as long as the user likes: checkpoints while it runs, the final
+/// report after it.
 public final class Monitor {
+    /// Whose regions are read.
+    public enum Regions: Sendable {
+        case none
+        /// All of a session that is the monitor's own: it removes what it has read.
+        case ofSession(SessionDirectory)
+        /// Those of the process and its descendants, among others' and for others to remove.
+        case ofProcess(in: SessionDirectory)
+    }
+
     public struct Options: Sendable {
         /// Seconds between checkpoints; 0 for none.
         public var interval: Double = 30
@@ -34,7 +44,8 @@ public final class Monitor {
         public init() {}
     }
 
-    let process: TargetProcess
+    let process: any WatchedProcess
+    /// Of a session of its own.
     let directory: SessionDirectory?
     let collector: RegionCollector?
     private let requests: CensusRequests?
@@ -52,6 +63,7 @@ public final class Monitor {
     var firstTypes: TypeTable?
     var lastTypes: TypeTable?
     private let start: Moment
+    private let isAttached: Bool
     private let ownLargestRSS = Clocks.ownLargestRSS
     private var lastFigures: ProcessFigures?
     private var pssCost = CostLimit()
@@ -66,31 +78,42 @@ public final class Monitor {
     private static let warmUpAge: UInt64 = 1_500_000_000
 
     /// - Parameters:
-    ///   - start: taken just before the process was started, so that nothing it does comes earlier.
-    ///   - directory: the session's regions; nil where no objects are counted.
+    ///   - start: of the process: taken just before it was started, so that nothing it does comes earlier.
+    ///   - attached: when the watch began, of a process that was there before; it has its first checkpoint at once.
     ///   - requests: made before the process was started, where types are asked for.
     ///   - notes: what the reader of the report must know from the start.
     ///   - complain: prints a warning.
     public init(
-        process: TargetProcess, start: Moment, program: String, commandLine: [String],
-        directory: SessionDirectory?, requests: CensusRequests?,
+        process: any WatchedProcess, start: Moment, attached: Moment? = nil,
+        program: String, commandLine: [String],
+        regions: Regions, requests: CensusRequests? = nil,
         wrappers: WrapperMatcher, options: Options, screen: Screen, notes: [String],
         complain: @escaping (String) -> Void
     ) {
         self.process = process
-        self.directory = directory
         self.options = options
         self.screen = screen
         self.complain = complain
         let symbols = SymbolSource(wrappers: wrappers, isNeeded: options.hasReader)
         self.symbols = symbols
-        collector = directory.map {
-            RegionCollector(directory: $0, builder: symbols.builder, removesDead: !options.keepsRegions)
+        switch regions {
+        case .none:
+            directory = nil
+            collector = nil
+        case .ofSession(let own):
+            directory = own
+            collector = RegionCollector(
+                directory: own, builder: symbols.builder, removesDead: !options.keepsRegions)
+        case .ofProcess(let place):
+            directory = nil
+            collector = RegionCollector(
+                directory: place, builder: symbols.builder, removesDead: false, family: process.pid)
         }
         if options.types != nil { collector?.census = ObjectCensus(symbols: symbols) }
         self.requests = requests
         process.alsoWatched = requests?.descriptor ?? -1
         self.start = start
+        isAttached = attached != nil
         summary = SessionSummary(
             program: program, pid: process.pid, commandLine: commandLine, host: Clocks.hostName,
             start: start.wall, startMonotonicNanoseconds: start.monotonicNanoseconds, duration: 0,
@@ -98,7 +121,7 @@ public final class Monitor {
         summary.interval = options.interval
         summary.notes = notes
         history = options.historyDirectory.map {
-            HistoryFile(directory: $0, program: program, start: start.wall, pid: process.pid)
+            HistoryFile(directory: $0, program: program, start: (attached ?? start).wall, pid: process.pid)
         }
         json = Self.openJSON(options.jsonPath, complain)
         tracker = CheckpointTracker(
@@ -107,8 +130,10 @@ public final class Monitor {
                 order: options.order, filter: options.filter, limit: options.rows))
     }
 
-    /// Runs until the target has ended and all reports are written.
-    public func run() throws(LaunchError) -> TargetOutcome {
+    /// Runs until the process has ended, or the user wants no more of it, and all reports are written.
+    /// - Returns: how it ended; nil where it goes on, or nobody knows.
+    @discardableResult
+    public func run() throws(LaunchError) -> TargetOutcome? {
         let progress = ProgressLine(isTerminal: screen.isTerminal && !options.isQuiet)
         collector?.onProgress = { [weak self] done, total in
             progress.update(done, total)
@@ -116,17 +141,27 @@ public final class Monitor {
         }
         checkHistory()
         checkProfile()
-        var nextCheckpoint = options.interval
+        if isAttached { collector?.sweep() }  // else the first checkpoint comes before the first look
+        var nextCheckpoint = isAttached ? elapsed : options.interval
         while true {
             let untilCheckpoint = options.interval > 0 ? max(0, nextCheckpoint - elapsed) : pace.seconds
             let event = try process.nextEvent(timeout: .seconds(min(untilCheckpoint, pace.seconds)))
             switch event {
             case .exited(let status):
                 summary.ending = .exited(status: status)
-                return end(.exited(status: status))
+                finish()
+                return .exited(status: status)
             case .signaled(let signal, let coreDumped):
                 summary.ending = .signalled(number: signal, name: SignalName.of(signal))
-                return end(.signaled(signal: signal, coreDumped: coreDumped))
+                finish()
+                return .signaled(signal: signal, coreDumped: coreDumped)
+            case .ended:
+                summary.ending = .unknown
+                finish()
+                return nil
+            case .detached:
+                finish()
+                return nil
             case .readable:
                 takeLastCensuses()
             case .timeout:
@@ -219,14 +254,14 @@ public final class Monitor {
         collector?.glance()
         while let event = try? process.nextEvent(timeout: .nanoseconds(1)) {
             switch event {
-            case .timeout, .exited, .signaled: return
+            case .timeout, .exited, .signaled, .ended, .detached: return
             case .readable: takeLastCensuses()
             case .stopped, .continued, .interrupted: continue
             }
         }
     }
 
-    private func end(_ outcome: TargetOutcome) -> TargetOutcome {
+    private func finish() {
         endedNanoseconds = Clocks.monotonicNanoseconds
         summary.duration = elapsed
         let time = Clocks.wallTime
@@ -248,11 +283,11 @@ public final class Monitor {
         var finalOptions = FinalReport.Options(limit: options.rows, filter: options.filter)
         finalOptions.types = typeOptions
         // The terminal has written ^C and left the cursor behind it.
-        let isMidLine = screen.isTerminal && summary.ending.isFromKeyboard
+        let isMidLine =
+            screen.isTerminal && (summary.ending.isFromKeyboard || summary.ending == .running)
         show(
             (isMidLine ? "\n" : "")
                 + FinalReport.render(summary, layout: screen.layout, options: finalOptions))
         removeSession()
-        return outcome
     }
 }

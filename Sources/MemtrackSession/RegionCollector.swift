@@ -47,6 +47,7 @@ public final class RegionCollector {
     private let procfs: Procfs
     private let builder: ProfileBuilder
     private let removesDead: Bool
+    private let family: ProcessFamily?
     private let perfMaps = PerfMaps()
     private var images: [Image] = []
     private var done: Set<RegionFileName> = []
@@ -64,6 +65,7 @@ public final class RegionCollector {
     public private(set) var lastCensuses: Set<Int32> = []
 
     private var hasBeenFull = false
+    private var hasLooked = false
     private var shimUseCost = CostLimit()
     /// Process images that found no room for a region, and left a trace.
     public private(set) var lostProcesses: UInt64 = 0
@@ -76,14 +78,18 @@ public final class RegionCollector {
     public var census: ObjectCensus?
     public var onProgress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
 
-    /// - Parameter removesDead: unlink a region once it has been folded; the launcher does, for its own session.
+    /// - Parameters:
+    ///   - removesDead: unlink a region once it has been folded; the launcher does, for its own session.
+    ///   - family: read the regions of this process and its descendants, and of no others.
     public init(
-        directory: SessionDirectory, builder: ProfileBuilder, procfs: Procfs = Procfs(), removesDead: Bool
+        directory: SessionDirectory, builder: ProfileBuilder, procfs: Procfs = Procfs(), removesDead: Bool,
+        family: Int32? = nil
     ) {
         self.directory = directory
         self.builder = builder
         self.procfs = procfs
         self.removesDead = removesDead
+        self.family = family.map { ProcessFamily(of: $0, procfs: procfs) }
     }
 
     /// Images that are running now.
@@ -218,12 +224,15 @@ extension RegionCollector {
     @discardableResult
     private func update() -> Bool {
         let before = images.count
-        lookForRoom()
+        if family == nil { lookForRoom() }
         adoptNew()
         let dead = images.filter { !isRunning($0) }
         let hasChanged = images.count != before || !dead.isEmpty
         if dead.isEmpty { return hasChanged }
         images.removeAll { image in dead.contains { $0 === image } }
+        for pid in Set(dead.map(\.identity.pid)) where !images.contains(where: { $0.identity.pid == pid }) {
+            family?.leaves(pid)
+        }
         for image in dead {
             done.insert(image.name)
             do throws(RegionError) {
@@ -260,14 +269,21 @@ extension RegionCollector {
         for name in directory.regionFiles() where !known.contains(name) && !done.contains(name) {
             do throws(RegionError) {
                 let file = try RegionFile(path: name.path)
-                images.append(Image(name: name, file: file, identity: try file.identity()))
+                let image = Image(name: name, file: file, identity: try file.identity())
+                if let family, !family.takes(image.identity) || !hasLooked && !isRunning(image) {
+                    done.insert(name)
+                } else {
+                    images.append(image)
+                }
             } catch .notReady {
                 continue  // being made at this very moment: next time
             } catch {
                 done.insert(name)
-                addProblem(error)
+                // Among the regions of others, one that cannot be read is no problem of this process.
+                if family == nil { addProblem(error) }
             }
         }
+        hasLooked = true
     }
 
     private func isRunning(_ image: Image) -> Bool {

@@ -33,9 +33,7 @@ public enum RegionReport {
 
         let now = Clocks.monotonicNanoseconds
         let age = now > identity.createdMonotonicNanoseconds ? now - identity.createdMonotonicNanoseconds : 0
-        let start = WallTime(
-            unixSeconds: Double(identity.createdRealtimeNanoseconds) / 1e9,
-            utcOffsetSeconds: Clocks.wallTime.utcOffsetSeconds)
+        let start = Clocks.wallTime(unixNanoseconds: identity.createdRealtimeNanoseconds)
         var summary = SessionSummary(
             program: Frame.baseName(identity.executable), pid: identity.pid, commandLine: identity.arguments,
             host: Clocks.hostName, start: start,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import Glibc
 import MemtrackLaunch
+import MemtrackOptions
 import MemtrackProfile
 import MemtrackRegion
 import MemtrackReport
@@ -13,7 +14,7 @@ struct LaunchPlan {
     /// Environment of the library.
     var settings: [(name: String, value: String)] = []
     var countsObjects = true
-    var reportPath: String?
+    var outputs = OutputOptions()
 }
 
 /// Starts the target with the library in it, and hands it to a monitor. Whatever is missing on the way, the
@@ -51,7 +52,8 @@ struct Launcher {
                     }
                 }
             }
-            let screen = makeScreen()
+            let screen = plan.outputs.screen(
+                or: .standardError(environment: Variables.current), named: "standard error", complain: say)
             var options = TargetProcess.Options()
             options.announcesLauncher = directory != nil
             let requests = plan.monitor.types == nil ? nil : directory.flatMap { CensusRequests(in: $0) }
@@ -69,9 +71,10 @@ struct Launcher {
             signal(SIGPIPE, SIG_IGN)
             let monitor = Monitor(
                 process: process, start: start, program: baseName(inspection.path), commandLine: words,
-                directory: directory, requests: requests,
+                regions: directory.map { .ofSession($0) } ?? .none, requests: requests,
                 wrappers: plan.wrappers, options: plan.monitor, screen: screen, notes: notes, complain: say)
-            process.finish(with: try monitor.run())
+            if let outcome = try monitor.run() { process.finish(with: outcome) }
+            exit(0)  // never: what was started here is seen to end
         } catch {
             say("\(error)")
             exit(error.exitCode)
@@ -95,17 +98,6 @@ struct Launcher {
         return try PreloadEnvironment.prepare(
             environment, library: library, settings: plan.settings + [("MEMTRACK_SESSION", session.path)],
             link: PreloadEnvironment.symbolicLink(in: session.path))
-    }
-
-    private func makeScreen() -> Screen {
-        let variables = Variables.current
-        guard let path = plan.reportPath else { return .standardError(environment: variables) }
-        do throws(SessionError) {
-            return try .file(path)
-        } catch {
-            say("warning: \(error); reports go to standard error")
-            return .standardError(environment: variables)
-        }
     }
 
     private func warn(_ text: String, _ notes: inout [String]) {

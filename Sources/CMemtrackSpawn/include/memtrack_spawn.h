@@ -51,6 +51,13 @@ struct memtrack_spawn_status {
  * the calling thread. *descriptor: the reading end, non-blocking. EBUSY where a watch is on already. */
 int memtrack_spawn_watch(int *descriptor);
 
+/* Whether signal `number` was ignored when the calling process started, as nohup(1) does it. */
+bool memtrack_spawn_was_ignored(int number);
+
+/* *descriptor: readable once process `pid`, any process of the machine, has ended (pidfd_open(2)). ESRCH where there is
+ * none; ENOSYS before Linux 5.3. */
+int memtrack_spawn_open_process(pid_t pid, int *descriptor);
+
 /* Undoes memtrack_spawn_watch: dispositions and mask are again as they were when it was called. */
 void memtrack_spawn_unwatch(void);
 

@@ -37,15 +37,16 @@ final class Stepped {
     private let place: TemporaryDirectory
     private var writer: Int32
 
-    init(_ command: [String], _ variables: [String: String] = [:]) throws {
-        session = try Session()
+    /// - Parameter session: one that others may be in, too; nil for one of its own.
+    init(_ command: [String], _ variables: [String: String] = [:], in session: Session? = nil) throws {
+        self.session = try session ?? Session()
         place = try TemporaryDirectory()
         let pipe = place.file("pipe")
         guard mkfifo(pipe, 0o600) == 0 else { throw HarnessError("mkfifo failed, errno \(errno)") }
         // The shell becomes the program, which waits for the writer's end.
         running = try Running(
             ["sh", "-c", "exec \"$@\" <\"$0\"", pipe] + command,
-            environment: try session.environment(variables))
+            environment: try self.session.environment(variables))
         writer = open(pipe, O_WRONLY)
         guard writer >= 0 else { throw HarnessError("open failed, errno \(errno)") }
     }

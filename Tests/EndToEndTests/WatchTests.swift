@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+import Foundation
+import MemtrackRegion
+import Testing
+
+/// `memtrack watch`: of a process that runs already, what the launcher shows of one that it has started.
+@Suite struct WatchTests {
+    private static func program(in session: Session) throws -> Stepped {
+        let program = try Stepped([try Compiled.fixture("watched.c")], in: session)
+        _ = try program.line("ready")
+        return program
+    }
+
+    private static func watch(_ pid: Int32, _ options: [String]) throws -> Running {
+        try Running([try Build.reader(), "watch", "--pid", "\(pid)"] + options)
+    }
+
+    private static func wait(for text: String, from running: Running) throws {
+        let deadline = Date(timeIntervalSinceNow: 60)
+        while !running.output().contains(text) {
+            guard Date() < deadline else {
+                throw HarnessError("no '\(text)' in: \(running.output()) \(running.errors())")
+            }
+            usleep(20_000)
+        }
+    }
+
+    @Test func followsAProcessToItsEnd() throws {
+        let session = try Session(listedFor: getpid())
+        let place = try TemporaryDirectory()
+        let (json, profile) = (place.file("end.json"), place.file("saved.pb.gz"))
+        let program = try Self.program(in: session)
+        // In the same directory, and none of its business.
+        let other = try Self.program(in: session)
+        let watch = try Self.watch(
+            program.running.pid,
+            ["-i", "0.2", "--json", json, "--output", profile, "--history-dir", place.file("history")])
+        try Self.wait(for: "Checkpoint 1 ", from: watch)
+        program.go()
+        _ = try program.line("more")
+        try Self.wait(for: "second_site (watched.c:", from: watch)
+        let ended = try program.finish()
+        #expect(ended.end == .exited(3))
+        let run = try watch.wait()
+        #expect(run.end == .exited(0))
+        #expect(run.errorText == "")
+        #expect(run.outputText.contains("── ended after "))
+
+        let report = try Report(try Data(contentsOf: URL(fileURLWithPath: json)))
+        #expect(report.exitStatus == nil)
+        #expect(report.site("first_site")?.totals.allocations == 1000)
+        // The newline of the end was a line, too.
+        #expect(report.site("second_site")?.totals.allocations == 1000)
+        #expect(report.site("child_site")?.totals.liveBytes == 6000)
+        #expect(Set(report.processes.map(\.pid)).isDisjoint(with: [other.running.pid]))
+        let region = try session.region(pid: program.running.pid)
+        let parent = try #require(report.processes.first { $0.pid == program.running.pid })
+        #expect(parent.totals?.allocations == Int(region.totals.allocations))
+        // The region of others' keeping is there still.
+        #expect(session.files().contains { $0.pid == program.running.pid })
+
+        let history = try FileManager.default.contentsOfDirectory(atPath: place.file("history"))
+        #expect(history.count { $0.hasSuffix("_pid\(program.running.pid).txt") } == 1)
+        let saved = try Command.run([try Build.reader(), "report", profile, "--json"])
+        #expect(try Report(saved.output).totals == report.totals)
+        _ = try other.finish()
+    }
+
+    @Test func letsGoAtControlC() throws {
+        let session = try Session(listedFor: getpid())
+        let program = try Self.program(in: session)
+        let watch = try Self.watch(program.running.pid, ["--no-history"])
+        try Self.wait(for: "Checkpoint 1 ", from: watch)
+        kill(watch.pid, SIGINT)
+        let run = try watch.wait()
+        #expect(run.end == .exited(0))
+        #expect(run.outputText.contains("── running for "))
+        #expect(run.outputText.contains("Live now"))
+        program.go()
+        _ = try program.line("more")
+        #expect(try program.finish().end == .exited(3))
+        #expect(try session.region(pid: program.running.pid).totals.allocations >= 2000)
+    }
+
+    /// As under nohup(1).
+    @Test func staysWhereAHangUpIsIgnored() throws {
+        let session = try Session(listedFor: getpid())
+        let program = try Self.program(in: session)
+        let command = "trap '' HUP; exec \"$0\" watch --pid \(program.running.pid) -i 0.2 --no-history"
+        let watch = try Running(["sh", "-c", command, try Build.reader()])
+        try Self.wait(for: "Checkpoint 1 ", from: watch)
+        kill(watch.pid, SIGHUP)
+        try Self.wait(for: "Checkpoint 3 ", from: watch)
+        #expect(try program.finish().end == .exited(3))
+        #expect(try watch.wait().outputText.contains("── ended after "))
+    }
+
+    @Test func showsWhatTheKernelSaysOfOthers() throws {
+        let program = try Running(["sleep", "100"])
+        let watch = try Self.watch(program.pid, ["-i", "0.2", "--no-history"])
+        try Self.wait(for: "Checkpoint 2 ", from: watch)
+        kill(program.pid, SIGKILL)
+        _ = try program.wait()
+        let run = try watch.wait()
+        #expect(run.end == .exited(0))
+        #expect(run.errorText.contains("process \(program.pid) does not run under memtrack-preload"))
+        #expect(run.outputText.contains("  RSS "))
+        #expect(run.outputText.contains("── ended after "))
+    }
+
+    @Test func refusesWhatIsNoProcess() throws {
+        let none = try Command.run([try Build.reader(), "watch", "--pid", "999999999"])
+        #expect(none.end == .exited(1))
+        #expect(
+            none.errorText
+                == "memtrack: no process has the PID 999999999; memtrack list shows what there is\n")
+        let usage = try Command.run([try Build.reader(), "watch", "--pid", "-1"])
+        #expect(usage.end == .exited(64))
+    }
+}
