@@ -9,7 +9,8 @@ import MemtrackSymbols
 /// What libFuzzer runs: any damage to a region gives an error or a report, and never a trap.
 ///
 /// An input is a list of patches of 8 bytes to a region that uses every table: place (2 bytes, a word of 4 bytes), how (1:
-/// set 4 bytes, set 8, add, or the byte as it is), 1 unused, value (4). One that begins with ff is a region as it stands.
+/// set 4 bytes, set 8, add, or the byte as it is), 1 unused, value (4). One that begins with ff is a whole file, of the
+/// length of the rest: each byte is told by its difference (exclusive or) from that region, so that no seed grows old.
 enum FuzzRegion {
     struct State {
         var path: String
@@ -31,17 +32,20 @@ enum FuzzRegion {
 
     static func run(_ input: UnsafeRawBufferPointer) {
         if input.first == 0xff {
-            raw(UnsafeRawBufferPointer(rebasing: input.dropFirst()))
+            whole(UnsafeRawBufferPointer(rebasing: input.dropFirst()))
         } else {
             patched(input)
         }
     }
 
-    private static func raw(_ bytes: UnsafeRawBufferPointer) {
-        let path = state.path + "-raw"
+    private static func whole(_ bytes: UnsafeRawBufferPointer) {
+        let path = state.path + "-whole"
+        let file = bytes.enumerated().map { at, byte in
+            at < state.pristine.count ? state.pristine[at] ^ byte : byte
+        }
         let descriptor = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
         precondition(descriptor >= 0)
-        _ = write(descriptor, bytes.baseAddress, bytes.count)
+        _ = write(descriptor, file, file.count)
         close(descriptor)
         use(path, renders: false)
         unlink(path)
