@@ -141,8 +141,11 @@ static void *next_malloc(size_t size)
     return (plain || memtrack_is_first() ? memtrack_next.malloc : malloc)(size ? size : 1);
 }
 
+/* An alignment that is no power of two is the library's to refuse: memalign takes the next larger one. */
 static void *next_aligned(size_t size, size_t align)
 {
+    if (MEMTRACK_UNLIKELY(!align || align & (align - 1)))
+        return NULL;
     return (plain || memtrack_is_first() ? memtrack_next.memalign : memalign)(align, size ? size : 1);
 }
 

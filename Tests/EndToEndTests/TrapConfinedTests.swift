@@ -118,6 +118,19 @@ import Testing
         #expect(try session.region().damagedRecords == 0)
     }
 
+    /// Guards `new` with an alignment that is no power of two: the library refuses it, memalign would not.
+    @Test(arguments: ["", "4096"])
+    func alignmentThatIsNone(_ sample: String) throws {
+        let program = try Compiled.fixture("alignment.cpp", ["-O1", "-std=c++17"])
+        let bare = try Command.run([program])
+        #expect(bare.outputText.contains("48: thrown, null"))
+        let session = try Session()
+        let finished = try session.run([program], sample.isEmpty ? [:] : ["MEMTRACK_SAMPLE": sample])
+        #expect(finished.end == bare.end)
+        #expect(finished.outputText == bare.outputText)
+        #expect(try session.region().totals.liveBlocks < 8)
+    }
+
     /// Guards jemalloc's own interface: blocks of mallocx are freed by free and those of malloc by dallocx. Without
     /// jemalloc behind us the functions work all the same, for a program that found them.
     @Test(arguments: [true, false])
