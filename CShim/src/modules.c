@@ -21,15 +21,17 @@
 #include <sys/auxv.h>
 
 #define MEMTRACK_MODULES_COPIED 64u
-#define MEMTRACK_KNOWN_MODULES (MEMTRACK_MODULE_CHUNKS * MEMTRACK_MODULES_PER_CHUNK)
+#define MEMTRACK_KNOWN_OBJECTS 4096u
 
-/* A private copy of what the look-up needs; entry 0 is unused. */
+/* The loaded objects among the records: a private copy of what the look-up needs. */
 static MEMTRACK_LARGE struct known {
     uintptr_t start;
     uintptr_t end;
     uint32_t generation; /* checked in this one; UINT32_MAX: not filled */
-} known[MEMTRACK_KNOWN_MODULES];
-static uint32_t known_count = 1;
+    uint32_t index;      /* of its record */
+} known[MEMTRACK_KNOWN_OBJECTS];
+static uint32_t known_count;
+static uint32_t next_index = 1;
 
 /* The main program from its first to its last segment, as the kernel passed its program headers. The loader describes
  * a program whose segments do not touch by segment (object->end is 0 then), and we want one module. */
@@ -129,7 +131,29 @@ static bool same_object(const struct memtrack_module *module, const char *path, 
     return true;
 }
 
-/* The index for an object on the stack; MEMTRACK_MODULE_NONE where the table is full. */
+/* The next unused index; 0 where there is none below `most`. */
+static uint32_t take_index(uint32_t most)
+{
+    uint32_t index = MEMTRACK_LOAD(&next_index);
+    while (index < most && !__atomic_compare_exchange_n(&next_index, &index, index + 1, false, __ATOMIC_RELAXED,
+                                                        __ATOMIC_RELAXED)) {
+    }
+    return index < most ? index : 0;
+}
+
+/* A new entry of `known`, not filled; NULL where there is none. */
+static struct known *take_known(void)
+{
+    uint32_t place = MEMTRACK_LOAD(&known_count);
+    do {
+        if (place >= MEMTRACK_KNOWN_OBJECTS)
+            return NULL;
+        known[place].generation = UINT32_MAX;
+    } while (!__atomic_compare_exchange_n(&known_count, &place, place + 1, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
+    return &known[place];
+}
+
+/* The index for an object on the stack; MEMTRACK_MODULE_NONE where the table is full. Called once for a place in code. */
 uint16_t memtrack_module_index(const struct memtrack_object *found)
 {
     struct memtrack_header *region = memtrack_rt.region;
@@ -140,30 +164,29 @@ uint16_t memtrack_module_index(const struct memtrack_object *found)
     uint32_t generation = MEMTRACK_LOAD(&region->module_generation);
     uint32_t count = MEMTRACK_LOAD_ACQUIRE(&known_count);
     const struct link_map *map = object->link_map;
-    for (uint32_t i = count; i-- > 1;) {
+    for (uint32_t i = count; i-- > 0;) {
         if (known[i].start != object->start || known[i].end != object->end)
             continue;
         uint32_t checked = MEMTRACK_LOAD_ACQUIRE(&known[i].generation);
+        uint32_t index = known[i].index;
         if (checked == generation)
-            return (uint16_t)i;
+            return (uint16_t)index;
         if (checked == UINT32_MAX)
             continue;
-        struct memtrack_module *module = record(i);
+        struct memtrack_module *module = record(index);
         if (module && same_object(module, object_path(map), find_build_id(object, map->l_addr))) {
             MEMTRACK_STORE_RELEASE(&known[i].generation, generation);
-            return (uint16_t)i;
+            return (uint16_t)index;
         }
     }
 
-    uint32_t index = MEMTRACK_LOAD(&known_count);
-    do {
-        if (index >= MEMTRACK_KNOWN_MODULES)
-            return MEMTRACK_MODULE_NONE;
-        known[index].generation = UINT32_MAX;
-    } while (!__atomic_compare_exchange_n(&known_count, &index, index + 1, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
-    struct memtrack_module *module = record(index);
-    if (!module)
+    struct known *entry = take_known();
+    uint32_t index = entry ? take_index(MEMTRACK_MODULES) : 0;
+    struct memtrack_module *module = index ? record(index) : NULL;
+    if (!module) {
+        MEMTRACK_HEALTH(lost_modules, 1);
         return MEMTRACK_MODULE_NONE;
+    }
     struct build_id id = find_build_id(object, map->l_addr);
     const char *path = object_path(map);
     module->start = object->start;
@@ -179,22 +202,18 @@ uint16_t memtrack_module_index(const struct memtrack_object *found)
     module->path[i] = 0;
     module->flags = path[i] ? MEMTRACK_MODULE_PATH_CUT : 0;
     publish(module, index);
-    known[index].start = object->start;
-    known[index].end = object->end;
-    MEMTRACK_STORE_RELEASE(&known[index].generation, generation);
+    entry->start = object->start;
+    entry->end = object->end;
+    entry->index = index;
+    MEMTRACK_STORE_RELEASE(&entry->generation, generation);
     return (uint16_t)index;
 }
 
 /* Records that are no loaded object but a text (python_stacks.c). */
 uint16_t memtrack_module_of_text(const char *text, uint32_t most)
 {
-    uint32_t index = MEMTRACK_LOAD(&known_count);
-    do {
-        if (index >= most)
-            return MEMTRACK_MODULE_NONE;
-        known[index] = (struct known){0, 0, UINT32_MAX};
-    } while (!__atomic_compare_exchange_n(&known_count, &index, index + 1, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
-    struct memtrack_module *module = record(index);
+    uint32_t index = take_index(most);
+    struct memtrack_module *module = index ? record(index) : NULL;
     if (!module)
         return MEMTRACK_MODULE_NONE;
     size_t i = 0;
@@ -213,24 +232,28 @@ bool memtrack_module_has_text(uint16_t index, const char *text)
 }
 
 /* The child's region lacks its parent's records: they are copied to the same indexes, for the sake of the rules that name
- * them (decoding those again was a quarter of the life of a subshell). Not so where there are many: of Python's, mostly. */
+ * them (decoding those again was a quarter of the life of a subshell). Not so where there are many. */
 void memtrack_modules_after_fork(struct memtrack_header *parent)
 {
     if (known_count > MEMTRACK_MODULES_COPIED)
-        known_count = 1;
-    bool all = known_count > 1;
-    for (uint32_t i = 1; all && i < known_count; i++) {
-        uint32_t page = memtrack_directory(parent, i / MEMTRACK_MODULES_PER_CHUNK)->modules;
-        const struct memtrack_module *theirs =
-            (const struct memtrack_module *)memtrack_page_of(parent, page) + i % MEMTRACK_MODULES_PER_CHUNK;
-        if (!page || known[i].generation == UINT32_MAX || theirs->flags & MEMTRACK_MODULE_PYTHON)
+        known_count = 0;
+    bool all = known_count > 0;
+    next_index = 1;
+    for (uint32_t i = 0; all && i < known_count; i++) {
+        uint32_t index = known[i].index;
+        if (known[i].generation == UINT32_MAX)
             continue; /* no rule names it */
-        struct memtrack_module *module = record(i);
+        uint32_t page = memtrack_directory(parent, index / MEMTRACK_MODULES_PER_CHUNK)->modules;
+        const struct memtrack_module *theirs =
+            (const struct memtrack_module *)memtrack_page_of(parent, page) + index % MEMTRACK_MODULES_PER_CHUNK;
+        struct memtrack_module *module = page ? record(index) : NULL;
         all = module != NULL;
         if (!all)
             break;
         *module = *theirs;
-        publish(module, i);
+        publish(module, index);
+        if (next_index <= index)
+            next_index = index + 1;
     }
     memtrack_rt.region->module_generation = parent->module_generation + (all ? 0 : 1);
     memtrack_python_after_fork();

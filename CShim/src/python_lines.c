@@ -132,8 +132,10 @@ const struct memtrack_python_line *memtrack_python_line(const struct memtrack_py
     if (line->word == word && line->code == code)
         return line;
     uint16_t module = memtrack_python_module(at, code);
-    if (module == MEMTRACK_MODULE_NONE)
+    if (module == MEMTRACK_MODULE_NONE) {
+        MEMTRACK_HEALTH(lost_python_stacks, 1); /* the chain is given up: once an allocation */
         return NULL;
+    }
     int64_t bytes = at->first ? (int64_t)(word - code - at->first) : (int64_t)(word >> 48) - 1;
     int64_t number = decode(at, cache, code, at->minor == 10 ? bytes * 2 : bytes);
     line->code = 0; /* as in decode */

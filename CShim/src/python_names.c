@@ -8,9 +8,9 @@
  */
 #include "python_frames.h"
 
-#define MEMTRACK_PYTHON_CODES 16384u
+#define MEMTRACK_PYTHON_CODES 32768u
 #define MEMTRACK_PYTHON_PROBES 32u
-#define MEMTRACK_PYTHON_MODULES 3500u /* leaves room for loaded objects */
+#define MEMTRACK_PYTHON_MODULES 24576u /* leaves room for loaded objects, and in the tables below */
 
 static MEMTRACK_LARGE uint64_t codes[MEMTRACK_PYTHON_CODES]; /* address << 16 | module; 0 never used, 1 given back */
 static MEMTRACK_LARGE uint64_t texts[MEMTRACK_PYTHON_CODES]; /* hash << 16 | module */

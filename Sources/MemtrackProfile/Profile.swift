@@ -51,6 +51,33 @@ public struct ShimFigures: Sendable, Hashable {
     }
 }
 
+extension ShimFigures {
+    private static let fields: [(String, any WritableKeyPath<ShimFigures, UInt64> & Sendable)] = [
+        ("regionBytes", \.regionBytes), ("privateBytes", \.privateBytes), ("threadsSeen", \.threadsSeen),
+        ("walks", \.walks), ("fullWalks", \.fullWalks),
+    ]
+
+    /// All of it but the depth limit, by the names that it has in JSON. A count that is not there is 0: newer versions
+    /// add some.
+    public var counts: [String: UInt64] {
+        get {
+            var counts: [String: UInt64] = [
+                "stoppedProcesses": UInt64(clamping: stopped),
+                "damagedRecords": UInt64(clamping: damagedRecords),
+            ]
+            for (name, path) in RegionHealth.fields { counts[name] = health[keyPath: path] }
+            for (name, path) in Self.fields { counts[name] = self[keyPath: path] }
+            return counts
+        }
+        set {
+            for (name, path) in RegionHealth.fields { health[keyPath: path] = newValue[name] ?? 0 }
+            for (name, path) in Self.fields { self[keyPath: path] = newValue[name] ?? 0 }
+            stopped = Int(clamping: newValue["stoppedProcesses"] ?? 0)
+            damagedRecords = Int(clamping: newValue["damagedRecords"] ?? 0)
+        }
+    }
+}
+
 /// The allocations of a process, or of several, by site.
 public struct Profile: Sendable {
     public var table = StackTable()
@@ -70,31 +97,4 @@ public struct Profile: Sendable {
     public var sampling: Sampling?
 
     public init() {}
-}
-
-extension RegionHealth {
-    /// Every count is added up.
-    public static func += (left: inout RegionHealth, right: RegionHealth) {
-        left.overflowNodes &+= right.overflowNodes
-        left.overflowCells &+= right.overflowCells
-        left.reentrant &+= right.reentrant
-        left.truncatedStacks &+= right.truncatedStacks
-        left.incompleteStacks &+= right.incompleteStacks
-        left.foreignStacks &+= right.foreignStacks
-        left.untrackedBlocks &+= right.untrackedBlocks
-        left.untrackedBytes &+= right.untrackedBytes
-        left.unknownFrees &+= right.unknownFrees
-        left.earlyBlocks &+= right.earlyBlocks
-        left.regionRefusals &+= right.regionRefusals
-        left.sharedBankCalls &+= right.sharedBankCalls
-        left.lostMarkers &+= right.lostMarkers
-        left.lostGauges &+= right.lostGauges
-        left.childrenLost &+= right.childrenLost
-        left.verifiedStacks &+= right.verifiedStacks
-        left.verifyMismatches &+= right.verifyMismatches
-        left.verifySkipped &+= right.verifySkipped
-        left.uncountedAllocations &+= right.uncountedAllocations
-        left.uncountedBytes &+= right.uncountedBytes
-        left.confined &+= right.confined
-    }
 }

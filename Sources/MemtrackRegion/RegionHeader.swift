@@ -69,6 +69,8 @@ extension UnsafePointer<memtrack_header> {
         health.sharedBankCalls = word(\.health.shared_bank_calls)
         health.lostMarkers = word(\.health.lost_markers)
         health.lostGauges = word(\.health.lost_gauges)
+        health.lostModules = word(\.health.lost_modules)
+        health.lostPythonStacks = word(\.health.lost_python_stacks)
         health.childrenLost = word(\.health.children_lost)
         health.verifiedStacks = word(\.health.verified_stacks)
         health.verifyMismatches = word(\.health.verify_mismatches)

@@ -279,8 +279,44 @@ public struct RegionHealth: Sendable, Hashable {
     public var uncountedBytes: UInt64 = 0
     /// Seccomp filters of the program that forbid system calls of the shim.
     public var confined: UInt64 = 0
+    /// Places in code whose module found no room in the table: they have no names.
+    public var lostModules: UInt64 = 0
+    /// Allocations by Python functions that found no room there: C frames stand for these.
+    public var lostPythonStacks: UInt64 = 0
 
     public init() {}
+
+    /// Every count, by the name that it has in JSON.
+    public static let fields: [(name: String, path: any WritableKeyPath<RegionHealth, UInt64> & Sendable)] = [
+        ("overflowNodes", \.overflowNodes),
+        ("overflowCells", \.overflowCells),
+        ("reentrant", \.reentrant),
+        ("truncatedStacks", \.truncatedStacks),
+        ("incompleteStacks", \.incompleteStacks),
+        ("foreignStacks", \.foreignStacks),
+        ("untrackedBlocks", \.untrackedBlocks),
+        ("untrackedBytes", \.untrackedBytes),
+        ("unknownFrees", \.unknownFrees),
+        ("earlyBlocks", \.earlyBlocks),
+        ("regionRefusals", \.regionRefusals),
+        ("sharedBankCalls", \.sharedBankCalls),
+        ("lostMarkers", \.lostMarkers),
+        ("lostGauges", \.lostGauges),
+        ("childrenLost", \.childrenLost),
+        ("verifiedStacks", \.verifiedStacks),
+        ("verifyMismatches", \.verifyMismatches),
+        ("verifySkipped", \.verifySkipped),
+        ("uncountedAllocations", \.uncountedAllocations),
+        ("uncountedBytes", \.uncountedBytes),
+        ("confined", \.confined),
+        ("lostModules", \.lostModules),
+        ("lostPythonStacks", \.lostPythonStacks),
+    ]
+
+    /// Every count is added up.
+    public static func += (left: inout RegionHealth, right: RegionHealth) {
+        for (_, path) in fields { left[keyPath: path] &+= right[keyPath: path] }
+    }
 }
 
 public enum RegionState: Sendable, Hashable {
@@ -327,6 +363,8 @@ public struct RegionSnapshot: Sendable {
     public var walks: UInt64
     public var fullWalks: UInt64
     public var markers: [RegionMarker]
+    /// Markers that were ever set; those before the last 64 have been overwritten.
+    public var markersSet: Int = 0
     public var gauges: [RegionGauge]
     public var health: RegionHealth
     public var python: RegionPython = .notAsked

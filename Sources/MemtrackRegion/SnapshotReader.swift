@@ -36,6 +36,7 @@ struct SnapshotReader {
         snapshot.damagedRecords += table.damaged
         checkStacks(of: &snapshot)
 
+        snapshot.markersSet = Int(header.word(\.marker_next))
         snapshot.markers = try pages.markers()
         snapshot.gauges = try pages.gauges()
         snapshot.health = header.health()

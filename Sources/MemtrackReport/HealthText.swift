@@ -45,6 +45,12 @@ enum HealthText {
             "\($0) blocks (\(FigureText.bytes(health.untrackedBytes))) could not be followed: they count as "
                 + "allocated and freed at once, so live figures miss them."
         }
+        add(health.lostModules) {
+            "\($0) places in code belong to libraries that found the table of modules full: they have addresses, no names."
+        }
+        add(health.lostPythonStacks) {
+            "\($0) allocations by Python functions that found the table of functions full: C frames stand for these."
+        }
         add(health.truncatedStacks) {
             "\($0) stacks are deeper than \(shim.stackDepth) frames: their outermost callers are missing. "
                 + "--stack-depth N takes more."
@@ -66,7 +72,7 @@ enum HealthText {
                     + "an allocator that is not counted."
             }
         }
-        add(health.lostMarkers) { "\($0) markers were overwritten by later ones." }
+        add(health.lostMarkers) { "\($0) markers found no room." }
         add(health.lostGauges) { "\($0) gauges found no room." }
         if health.verifiedStacks > 0 {
             let wrong = health.verifyMismatches

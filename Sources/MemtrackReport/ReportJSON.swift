@@ -89,7 +89,8 @@ private struct JSONReport: Encodable {
     var sites: [JSONSite]
     var sizeClasses: [JSONSizeClass]
     var processes: [JSONProcess]
-    var health: JSONHealth
+    /// Counts of what was lost, by the names of the region's fields, and what the shim used.
+    var health: [String: UInt64]
     @OrNull var memtrackBytes: UInt64?
     /// Of any one process, memtrack's share included.
     @OrNull var largestRssBytes: UInt64?
@@ -133,7 +134,7 @@ private struct JSONReport: Encodable {
         sampling = profile?.sampling.map(JSONSampling.init)
         sizeClasses = profile?.sizeClasses.map(JSONSizeClass.init) ?? []
         processes = session.processes.map(JSONProcess.init)
-        health = JSONHealth(profile?.shim ?? ShimFigures())
+        health = (profile?.shim ?? ShimFigures()).counts
         memtrackBytes = session.shimBytes
         largestRssBytes = session.largestRSS
         markers = session.markers.map(JSONMarker.init)

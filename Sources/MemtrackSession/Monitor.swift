@@ -235,7 +235,7 @@ public final class Monitor {
             time: time, elapsed: elapsed, figures: lastFigures, profile: view.map(profile))
         checkpoint.markers = view?.markers ?? []
         checkpoint.gauges = view?.gauges ?? []
-        summary.add(markers: checkpoint.markers)
+        summary.add(markers: checkpoint.markers, earlier: view?.missedMarkers ?? 0)
         summary.series.add(checkpoint)
         return checkpoint
     }

@@ -19,7 +19,9 @@ public final class RegionCollector {
         var figures: ProcessFigures?
         /// Private memory of the shim that is resident.
         var privateBytes: UInt64 = 0
+        /// Time of the last one seen, and how many were set until then.
         var seenMarkers: UInt64 = 0
+        var setMarkers = 0
         var isWarm = false
         var stacks = NodeStacks()
         /// Of when it waited at its end.
@@ -59,6 +61,7 @@ public final class RegionCollector {
     private var ended = ProfileAccumulator()
     private var endedRecords: [ProcessRecord] = []
     private var newMarkers: [RegionMarker] = []
+    private var missedMarkers = 0
     private var endedGauges: [RegionGauge] = []
     private var endedTypes: TypeAccumulator?
     /// Programs whose objects were looked at when they ended.
@@ -191,10 +194,11 @@ public final class RegionCollector {
         records.sort { $0.createdMonotonicNanoseconds < $1.createdMonotonicNanoseconds }
         let markers = newMarkers.sorted { $0.monotonicNanoseconds < $1.monotonicNanoseconds }
         newMarkers = []
+        defer { missedMarkers = 0 }
         var past = ended
         past.adopt(builder.table)
         return SessionView(
-            living: living, ended: past, records: records, markers: markers,
+            living: living, ended: past, records: records, markers: markers, missedMarkers: missedMarkers,
             gauges: gauges, endedGauges: endedGauges, types: types?.types)
     }
 
@@ -344,6 +348,8 @@ extension RegionCollector {
         let new = reading.snapshot.markers.filter { $0.monotonicNanoseconds > reading.image.seenMarkers }
         if let last = new.map(\.monotonicNanoseconds).max() { reading.image.seenMarkers = last }
         newMarkers += new
+        missedMarkers += max(0, reading.snapshot.markersSet - reading.image.setMarkers - new.count)
+        reading.image.setMarkers = reading.snapshot.markersSet
     }
 
     /// A region that cannot be read is read again at every look: once is enough to say so.

@@ -50,7 +50,8 @@ public enum RegionReport {
                 identity: identity, totals: profile.totals, isAlive: isRunning,
                 figures: memory.map { ProcessFigures($0, shim: shim) })
         ]
-        summary.add(markers: snapshot.markers)
+        summary.add(
+            markers: snapshot.markers, earlier: max(0, snapshot.markersSet - snapshot.markers.count))
         summary.gauges = snapshot.gauges
         if withTypes {
             var types: TypeAccumulator?

@@ -18,6 +18,8 @@ public struct SessionView {
     public var records: [ProcessRecord]
     /// Set since the last view, in order of time.
     public var markers: [RegionMarker]
+    /// Set and overwritten since then.
+    public var missedMarkers: Int
     public var gauges: [RegionGauge]
     /// Of the image that ended last, for when nothing lives.
     public var endedGauges: [RegionGauge]

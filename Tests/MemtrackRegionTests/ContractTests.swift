@@ -177,7 +177,8 @@ import Testing
                 ("children_lost", \.children_lost), ("verified_stacks", \.verified_stacks),
                 ("verify_mismatches", \.verify_mismatches), ("verify_skipped", \.verify_skipped),
                 ("uncounted_allocations", \.uncounted_allocations), ("uncounted_bytes", \.uncounted_bytes),
-                ("confined", \.confined), ("reserved", \.reserved),
+                ("confined", \.confined), ("lost_modules", \.lost_modules),
+                ("lost_python_stacks", \.lost_python_stacks), ("reserved", \.reserved),
             ])
     }
 

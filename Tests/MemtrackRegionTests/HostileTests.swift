@@ -86,7 +86,7 @@ private func isCorrupted(_ error: RegionError?) -> Bool {
             try builder.write(to: path)
             return useDamaged(path)
         }
-        #expect(try error { $0.put(Header.abiVersion, UInt32(1)) } == .otherABI(path, found: 1, expected: 2))
+        #expect(try error { $0.put(Header.abiVersion, UInt32(1)) } == .otherABI(path, found: 1, expected: 3))
         #expect(try error { $0.put(Header.magic, UInt8(1)) } == .notARegion(path, "it does not begin as one"))
         #expect(
             try error { $0.put(Header.headerBytes, UInt32(1512)) } == .corrupted(path, "header_bytes is 1512")

@@ -45,7 +45,7 @@ struct RegionBuilder {
     init(pages: Int = 128, cellBase: UInt32 = 1024) {
         bytes = Array(repeating: 0, count: pages * Self.page)
         put(Header.magic, UInt64(0x314b_5254_4d45_4d00))
-        put(Header.abiVersion, UInt32(2))
+        put(Header.abiVersion, UInt32(3))
         put(Header.headerBytes, UInt32(3584))
         put(Header.fileBytes, UInt64(bytes.count))
         put(Header.usedPages, UInt64(nextPage))

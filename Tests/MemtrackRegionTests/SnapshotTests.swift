@@ -55,7 +55,7 @@ private func builderWithStack(cellBase: UInt32 = 1024, pages: Int = 128) -> (Reg
         builder.put(Header.mappings + 8, UInt64(4096))
         builder.put(Header.mappings + 126 * 16, UInt64(0x9000))
         builder.put(Header.mappings + 126 * 16 + 8, UInt64(8192))
-        for field in 0..<21 { builder.put(Header.health + field * 8, UInt64(field + 1)) }
+        for field in 0..<23 { builder.put(Header.health + field * 8, UInt64(field + 1)) }
 
         let directory = TemporaryDirectory()
         let file = try open(builder, in: directory)
@@ -84,9 +84,10 @@ private func builderWithStack(cellBase: UInt32 = 1024, pages: Int = 128) -> (Reg
             health.unknownFrees, health.earlyBlocks, health.regionRefusals, health.sharedBankCalls,
             health.lostMarkers, health.lostGauges, health.childrenLost, health.verifiedStacks,
             health.verifyMismatches, health.verifySkipped, health.uncountedAllocations,
-            health.uncountedBytes, health.confined,
+            health.uncountedBytes, health.confined, health.lostModules, health.lostPythonStacks,
         ]
-        #expect(figures == Array(1...21))
+        #expect(figures == Array(1...23))
+        #expect(RegionHealth.fields.map { health[keyPath: $0.path] } == figures)
         #expect(
             snapshot.mappings == [
                 RegionMapping(start: 0x7000, bytes: 4096), RegionMapping(start: 0x9000, bytes: 8192),

@@ -60,7 +60,7 @@ extern "C" {
 #endif
 
 #define MEMTRACK_MAGIC UINT64_C(0x314b52544d454d00) /* bytes: \0 M E M T R K 1 */
-#define MEMTRACK_ABI_VERSION 2u
+#define MEMTRACK_ABI_VERSION 3u
 #define MEMTRACK_PAGE 4096u
 
 /* Capacities. Each limit has an overflow cell and a health counter. */
@@ -68,8 +68,9 @@ extern "C" {
 #define MEMTRACK_NODES_PER_CHUNK 256u
 #define MEMTRACK_CELL_CHUNKS 1024u
 #define MEMTRACK_CELLS_PER_CHUNK 512u
-#define MEMTRACK_MODULE_CHUNKS 512u
+#define MEMTRACK_MODULE_CHUNKS 4096u /* each function of Python is a record, too */
 #define MEMTRACK_MODULES_PER_CHUNK 8u
+#define MEMTRACK_MODULES (MEMTRACK_MODULE_CHUNKS * MEMTRACK_MODULES_PER_CHUNK)
 #define MEMTRACK_BANKS 1024u
 #define MEMTRACK_BANK_CHUNKS 992u      /* pages of counters that a bank names itself */
 #define MEMTRACK_BANK_DIRECTORIES 8u
@@ -246,7 +247,9 @@ struct memtrack_health {
     uint64_t uncounted_allocations; /* allocations for which not even an overflow counter could be had: */
     uint64_t uncounted_bytes;       /*   they are in no other figure                              */
     uint64_t confined;           /* seccomp filters of the program that forbid system calls of the shim */
-    uint64_t reserved[3];
+    uint64_t lost_modules;       /* places in code whose module found no room in the table: no names for them */
+    uint64_t lost_python_stacks; /* allocations by Python functions that found no room there: C frames stand for them */
+    uint64_t reserved[1];
 };
 
 /* One private mapping of the shim in the target: where to look (/proc/PID/pagemap) for what the
