@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * watched.c - a program to be followed: 1,000 blocks of 100 bytes at once. Each line on standard input brings 500 blocks of
+ * attached.c - a program to be followed: 1,000 blocks of 100 bytes at once. Each line on standard input brings 500 blocks of
  * 200 bytes more, and a child that allocates 10 blocks of 300 and ends. At the end of the input, it ends with status 3.
  * What it has done is said in a line.
  */

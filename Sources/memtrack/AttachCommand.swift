@@ -6,9 +6,9 @@ import MemtrackOptions
 import MemtrackReport
 import MemtrackSession
 
-struct WatchCommand: ParsableCommand {
+struct AttachCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "watch",
+        commandName: "attach",
         abstract: "Follow a process that runs already: checkpoints, history, report.",
         discussion: """
             What memtrack-preload shows of a program that it starts, of one that was started with the library in \
@@ -17,10 +17,10 @@ struct WatchCommand: ParsableCommand {
             done to the process. Of one that runs without the library there are the figures of the kernel.
 
             EXAMPLES:
-              memtrack watch --pid 4711                     every 30 seconds
-              memtrack watch --pid 4711 -i 5 --sort growth  what grows comes first
-              memtrack watch --pid 4711 -o -i 10            its objects by type, too
-              memtrack watch --pid 4711 -q -i 60 &          the history alone
+              memtrack attach --pid 4711                     every 30 seconds
+              memtrack attach --pid 4711 -i 5 --sort growth  what grows comes first
+              memtrack attach --pid 4711 -o -i 10            its objects by type, too
+              memtrack attach --pid 4711 -q -i 60 &          the history alone
             """)
 
     @Option(name: .shortAndLong, parsing: .unconditional, help: .init("The process.", valueName: "pid"))

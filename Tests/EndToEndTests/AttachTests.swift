@@ -3,16 +3,16 @@ import Foundation
 import MemtrackRegion
 import Testing
 
-/// `memtrack watch`: of a process that runs already, what the launcher shows of one that it has started.
-@Suite struct WatchTests {
+/// `memtrack attach`: of a process that runs already, what the launcher shows of one that it has started.
+@Suite struct AttachTests {
     private static func program(in session: Session) throws -> Stepped {
-        let program = try Stepped([try Compiled.fixture("watched.c")], in: session)
+        let program = try Stepped([try Compiled.fixture("attached.c")], in: session)
         _ = try program.line("ready")
         return program
     }
 
     private static func watch(_ pid: Int32, _ options: [String]) throws -> Running {
-        try Running([try Build.reader(), "watch", "--pid", "\(pid)"] + options)
+        try Running([try Build.reader(), "attach", "--pid", "\(pid)"] + options)
     }
 
     private static func wait(for text: String, from running: Running) throws {
@@ -38,7 +38,7 @@ import Testing
         try Self.wait(for: "Checkpoint 1 ", from: watch)
         program.go()
         _ = try program.line("more")
-        try Self.wait(for: "second_site (watched.c:", from: watch)
+        try Self.wait(for: "second_site (attached.c:", from: watch)
         let ended = try program.finish()
         #expect(ended.end == .exited(3))
         let run = try watch.wait()
@@ -86,7 +86,7 @@ import Testing
     @Test func staysWhereAHangUpIsIgnored() throws {
         let session = try Session(listedFor: getpid())
         let program = try Self.program(in: session)
-        let command = "trap '' HUP; exec \"$0\" watch --pid \(program.running.pid) -i 0.2 --no-history"
+        let command = "trap '' HUP; exec \"$0\" attach --pid \(program.running.pid) -i 0.2 --no-history"
         let watch = try Running(["sh", "-c", command, try Build.reader()])
         try Self.wait(for: "Checkpoint 1 ", from: watch)
         kill(watch.pid, SIGHUP)
@@ -109,12 +109,12 @@ import Testing
     }
 
     @Test func refusesWhatIsNoProcess() throws {
-        let none = try Command.run([try Build.reader(), "watch", "--pid", "999999999"])
+        let none = try Command.run([try Build.reader(), "attach", "--pid", "999999999"])
         #expect(none.end == .exited(1))
         #expect(
             none.errorText
                 == "memtrack: no process has the PID 999999999; memtrack list shows what there is\n")
-        let usage = try Command.run([try Build.reader(), "watch", "--pid", "-1"])
+        let usage = try Command.run([try Build.reader(), "attach", "--pid", "-1"])
         #expect(usage.end == .exited(64))
     }
 }
