@@ -255,18 +255,24 @@ void memtrack_resolve_seccomp(void)
         *(void **)&memtrack_next_syscall = function;
 }
 
+static int pass_on_prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)
+{
+    return next_prctl ? next_prctl(option, a, b, c, d)
+                      : (int)first_syscall(SYS_prctl, option, (long)a, (long)b, (long)c, (long)d, 0);
+}
+
+/* An allocator of the program's own names its memory with prctl, in the middle of its start: that one is passed on as it is,
+ * since a look for a function that is not there allocates. */
 int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d);
 MEMTRACK_EXPORT int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)
 {
+    if (MEMTRACK_LIKELY(option != MEMTRACK_PR_SET_SECCOMP || (a != SECCOMP_MODE_FILTER && a != SECCOMP_MODE_STRICT)))
+        return pass_on_prctl(option, a, b, c, d);
     memtrack_resolve();
-    bool is_filter = option == MEMTRACK_PR_SET_SECCOMP && (a == SECCOMP_MODE_FILTER || a == SECCOMP_MODE_STRICT);
     struct memtrack_seal state;
-    if (MEMTRACK_UNLIKELY(is_filter))
-        seal(&state, a == SECCOMP_MODE_FILTER ? (const struct sock_fprog *)b : NULL);
-    int result = next_prctl ? next_prctl(option, a, b, c, d)
-                            : (int)first_syscall(SYS_prctl, option, (long)a, (long)b, (long)c, (long)d, 0);
-    if (MEMTRACK_UNLIKELY(is_filter))
-        settle(&state, result == 0);
+    seal(&state, a == SECCOMP_MODE_FILTER ? (const struct sock_fprog *)b : NULL);
+    int result = pass_on_prctl(option, a, b, c, d);
+    settle(&state, result == 0);
     return result;
 }
 

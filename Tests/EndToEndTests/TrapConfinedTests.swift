@@ -118,6 +118,17 @@ import Testing
         #expect(try session.region().damagedRecords == 0)
     }
 
+    /// Guards an allocator of the program's own that calls prctl while it starts, under its lock: Chromium hung there.
+    @Test func allocatorThatCallsUsWhileItStarts() throws {
+        let library = try Compiled.fixture("guarded.c", as: "libguarded", ["-DLIBRARY", "-shared", "-fPIC"])
+        let program = try Compiled.fixture("guarded.c", ["-O1", "-fno-builtin", "-rdynamic", library])
+        #expect(try Command.run([program]).end == .exited(3))
+        let session = try Session()
+        let finished = try session.run([program])
+        #expect(finished.end == .exited(3))
+        #expect(finished.errorText == "")
+    }
+
     /// Guards `new` with an alignment that is no power of two: the library refuses it, memalign would not.
     @Test(arguments: ["", "4096"])
     func alignmentThatIsNone(_ sample: String) throws {
