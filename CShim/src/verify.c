@@ -5,15 +5,68 @@
  * It is opened by the constructor, before main, with RTLD_LOCAL: its exported _Unwind_* and backtrace must not
  * get ahead of libgcc's and glibc's. It takes locks and may allocate; both are accepted in these two modes, and
  * in no other is it loaded.
+ *
+ * To see whether memory can be read it writes it to a pipe that it has opened. A program that closes descriptors it does
+ * not know may have a file of its own there by then: so the pipe is looked at before each walk, and where it is another one
+ * libunwind is not called again.
  */
 #define _GNU_SOURCE
 #include "stacks.h"
 
 #include <dlfcn.h>
+#include <fcntl.h>
+#include <sys/stat.h>
 
 #define MEMTRACK_OWN_FRAMES 16u /* at most so many frames of the shim lie below the hook's caller */
 
+#define MEMTRACK_PIPES 4u           /* ends, at most */
+#define MEMTRACK_DESCRIPTORS 256    /* looked at for them */
+
 static int (*backtrace_function)(void **, int);
+static struct {
+    int descriptor;
+    uint64_t device, inode;
+} pipes[MEMTRACK_PIPES];
+static uint32_t pipe_count;
+
+static bool is_open(int descriptor)
+{
+    return !memtrack_sys_failed(memtrack_sys3(SYS_fcntl, descriptor, F_GETFD, 0));
+}
+
+static bool identify(int descriptor, struct stat *status)
+{
+    return !memtrack_sys_failed(memtrack_sys3(SYS_fstat, descriptor, status, 0));
+}
+
+/* The first walk opens them. */
+static void warm_up(void)
+{
+    bool was_open[MEMTRACK_DESCRIPTORS];
+    for (int i = 0; i < MEMTRACK_DESCRIPTORS; i++)
+        was_open[i] = is_open(i);
+    void *address[8];
+    backtrace_function(address, 8); /* its own set-up allocates: now rather than inside a hook */
+    for (int i = 0; i < MEMTRACK_DESCRIPTORS && pipe_count < MEMTRACK_PIPES; i++) {
+        struct stat status;
+        if (was_open[i] || !is_open(i) || !identify(i, &status))
+            continue;
+        pipes[pipe_count].descriptor = i;
+        pipes[pipe_count].device = status.st_dev;
+        pipes[pipe_count++].inode = status.st_ino;
+    }
+}
+
+static bool has_pipes(void)
+{
+    for (uint32_t i = 0; i < pipe_count; i++) {
+        struct stat status;
+        if (!identify(pipes[i].descriptor, &status) || status.st_dev != pipes[i].device ||
+            status.st_ino != pipes[i].inode)
+            return false;
+    }
+    return true;
+}
 
 void memtrack_libunwind_load(void)
 {
@@ -22,8 +75,7 @@ void memtrack_libunwind_load(void)
         *(void **)&backtrace_function = dlsym(library, "unw_backtrace");
     if (!backtrace_function)
         return;
-    void *warm_up[8];
-    backtrace_function(warm_up, 8); /* its own set-up allocates: now rather than inside a hook */
+    warm_up();
     if (memtrack_rt.region)
         memtrack_rt.region->capabilities |= MEMTRACK_CAP_LIBUNWIND;
 }
@@ -33,6 +85,10 @@ uint32_t memtrack_libunwind_walk(const uintptr_t *frame, uint64_t *address, uint
     void *all[MEMTRACK_MAX_DEPTH + MEMTRACK_OWN_FRAMES];
     if (!backtrace_function)
         return 0;
+    if (!has_pipes()) {
+        backtrace_function = NULL;
+        return 0;
+    }
     int count = backtrace_function(all, (int)(most + MEMTRACK_OWN_FRAMES));
     for (int i = 0; i < count && i < (int)MEMTRACK_OWN_FRAMES; i++) {
         if ((uintptr_t)all[i] != frame[1])
