@@ -6,9 +6,9 @@
  * get ahead of libgcc's and glibc's. It takes locks and may allocate; both are accepted in these two modes, and
  * in no other is it loaded.
  *
- * To see whether memory can be read it writes it to a pipe that it has opened. A program that closes descriptors it does
- * not know may have a file of its own there by then: so the pipe is looked at before each walk, and where it is another one
- * libunwind is not called again.
+ * To see whether memory can be read it writes it to a pipe that it has opened, and opens another one where that fails. A
+ * program that closes descriptors it does not know may have a file of its own there by then, which would be written to, or
+ * closed: so the pipe is looked at before each walk, and where it is another one libunwind is not called again.
  */
 #define _GNU_SOURCE
 #include "stacks.h"
