@@ -35,6 +35,7 @@ public struct OutputOptions: ParsableArguments {
     public func apply(
         to options: inout Monitor.Options, naming: (String) -> ProfileNaming
     ) throws {
+        try refuseOneFileForTwo()
         options.isQuiet = quiet
         options.historyDirectory = noHistory ? nil : historyDir
         options.jsonPath = json
@@ -48,6 +49,16 @@ public struct OutputOptions: ParsableArguments {
             options.profileIsAskedFor = true
         } else if !noHistory {
             options.profileNaming = naming(historyDir)
+        }
+    }
+
+    /// The one that is written last would be all that is left.
+    private func refuseOneFileForTwo() throws {
+        let named = [("--report", report), ("--json", json), ("--output", output)]
+        let files = named + [("the companion of --output", output.map(SavedProfile.companionPath(of:)))]
+        for (at, (name, path)) in files.enumerated() {
+            guard let path, let other = files[..<at].first(where: { $0.1 == path }) else { continue }
+            throw ValidationError("\(other.0) and \(name) are one file, \(path); give them different names")
         }
     }
 

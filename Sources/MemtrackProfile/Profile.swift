@@ -29,6 +29,8 @@ public struct ShimFigures: Sendable, Hashable {
     /// Stacks that had to be unwound, and how many of these needed the full unwinder.
     public var walks: UInt64 = 0
     public var fullWalks: UInt64 = 0
+    /// Small blocks of Python interpreters that were up before the library: in no other figure.
+    public var pythonBefore: UInt64 = 0
     /// Processes in which the shim stopped counting before their end.
     public var stopped = 0
     /// Records of regions that broke a rule of the format and were repaired or left out.
@@ -45,6 +47,7 @@ public struct ShimFigures: Sendable, Hashable {
         left.threadsSeen &+= right.threadsSeen
         left.walks &+= right.walks
         left.fullWalks &+= right.fullWalks
+        left.pythonBefore &+= right.pythonBefore
         left.stopped &+= right.stopped
         left.damagedRecords &+= right.damagedRecords
         left.stackDepth = max(left.stackDepth, right.stackDepth)
@@ -54,7 +57,7 @@ public struct ShimFigures: Sendable, Hashable {
 extension ShimFigures {
     private static let fields: [(String, any WritableKeyPath<ShimFigures, UInt64> & Sendable)] = [
         ("regionBytes", \.regionBytes), ("privateBytes", \.privateBytes), ("threadsSeen", \.threadsSeen),
-        ("walks", \.walks), ("fullWalks", \.fullWalks),
+        ("walks", \.walks), ("fullWalks", \.fullWalks), ("pythonBefore", \.pythonBefore),
     ]
 
     /// All of it but the depth limit, by the names that it has in JSON. A count that is not there is 0: newer versions

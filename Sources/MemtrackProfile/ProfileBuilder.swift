@@ -264,6 +264,7 @@ public final class ProfileBuilder {
         shim.threadsSeen = snapshot.threadsSeen
         shim.walks = snapshot.walks
         shim.fullWalks = snapshot.fullWalks
+        shim.pythonBefore = snapshot.pythonBefore
         shim.stackDepth = snapshot.stackDepth
         shim.damagedRecords = snapshot.damagedRecords
         if case .stopped = snapshot.state { shim.stopped = 1 }

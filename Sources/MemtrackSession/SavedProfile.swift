@@ -7,6 +7,9 @@ public enum SavedProfile {
     /// What the files say they were made by.
     public static let producer = "memtrack 0.1.0"
 
+    /// Where the companion of a profile is.
+    public static func companionPath(of path: String) -> String { ProfileFile.companionPath(of: path) }
+
     /// Writes both files, each whole or not at all: a reader never sees half a profile.
     public static func write(_ loaded: LoadedProfile, to path: String) throws(SessionError) {
         var loaded = loaded

@@ -68,6 +68,14 @@ import Testing
             (["--stack-depth", "0", "true"], "0 is out of range; give 1 to 256"),
             (["--unwinder", "gdb", "true"], "'gdb' is no unwinder; give rules or libunwind"),
             (["--no-such-option", "true"], "unknown option '--no-such-option'; for a program of that name"),
+            (
+                ["--output", "a.pb.gz", "--json", "a.json", "true"],
+                "--json and the companion of --output are one file"
+            ),
+            (
+                ["--report", "a", "--json", "a", "true"],
+                "--report and --json are one file, a; give them different"
+            ),
             (["-o", "--no-objects", "true"], "contradict"), ([], "no PROGRAM given; try"),
             (["--"], "no PROGRAM given"), (["--json"], "Missing value for '--json"),
         ] as [([String], String)])

@@ -68,13 +68,20 @@ import Testing
 
     @Test func theReportSaysSo() throws {
         let (program, variables) = try Self.build(try #require(Command.python))
+        let place = try TemporaryDirectory()
+        let (json, saved) = (place.file("report.json"), place.file("saved.pb.gz"))
         let run = try Command.run(
-            [try Build.launcher(), "-o", "--no-history", "-i", "0", program, "print(len(early))"],
+            [try Build.launcher(), "-o", "--no-history", "-i", "0", "--json", json, "--output", saved]
+                + [program, "print(len(early))"],
             environment: Command.environment.merging(variables.merging(["COLUMNS": "200"]) { $1 }) { $1 })
         #expect(run.isSuccess && run.outputText == "60\n", "\(run.errorText)")
         let text = run.errorText.replacing(/\s+/, with: " ")
         let sentence = /Before tracking: [\d,]+ small blocks, made by the interpreter before/
         #expect(text.contains(sentence), "\(text)")
+        let before = try Report(Data(contentsOf: URL(fileURLWithPath: json))).health["pythonBefore"] ?? 0
+        #expect(before > 5_000)
+        let again = try Command.run([try Build.reader(), "report", saved, "--json"])
+        #expect(try Report(again.output).health["pythonBefore"] == before)
     }
 
     /// One whose allocator was chosen otherwise is left alone, and named.
