@@ -22,7 +22,9 @@
 #define MEMTRACK_PIPES 4u           /* ends, at most */
 #define MEMTRACK_DESCRIPTORS 256    /* looked at for them */
 
-static int (*backtrace_function)(void **, int);
+typedef int memtrack_backtrace_function(void **, int);
+
+static memtrack_backtrace_function *backtrace_function; /* NULL: not to be called (any more) */
 static struct {
     int descriptor;
     uint64_t device, inode;
@@ -83,13 +85,15 @@ void memtrack_libunwind_load(void)
 uint32_t memtrack_libunwind_walk(const uintptr_t *frame, uint64_t *address, uint32_t most)
 {
     void *all[MEMTRACK_MAX_DEPTH + MEMTRACK_OWN_FRAMES];
-    if (!backtrace_function)
+    memtrack_backtrace_function *function = MEMTRACK_LOAD(&backtrace_function); /* another thread may end it */
+    if (!function)
         return 0;
     if (!has_pipes()) {
-        backtrace_function = NULL;
+        memtrack_backtrace_function *none = NULL;
+        MEMTRACK_STORE(&backtrace_function, none);
         return 0;
     }
-    int count = backtrace_function(all, (int)(most + MEMTRACK_OWN_FRAMES));
+    int count = function(all, (int)(most + MEMTRACK_OWN_FRAMES));
     for (int i = 0; i < count && i < (int)MEMTRACK_OWN_FRAMES; i++) {
         if ((uintptr_t)all[i] != frame[1])
             continue;

@@ -18,6 +18,8 @@ public struct RegionListEntry: Sendable, Codable {
     public var residentBytes: UInt64 = 0
     /// Why it could not be read; nil if it could.
     public var problem: String?
+    /// Made by another version of memtrack: all that is known is whether a process has its PID, which `isAlive` says then.
+    public var isOfOtherVersion = false
 
     public init(path: String, pid: Int32, createdMonotonicNanoseconds: UInt64) {
         self.path = path

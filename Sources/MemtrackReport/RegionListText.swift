@@ -54,6 +54,7 @@ public enum RegionListText {
     }
 
     private static func state(_ entry: RegionListEntry) -> String {
+        if entry.isOfOtherVersion && !entry.isAlive { return "ended" }
         if entry.problem != nil { return "unreadable" }
         if entry.isElsewhere { return "elsewhere" }
         return entry.isAlive ? "running" : "ended"

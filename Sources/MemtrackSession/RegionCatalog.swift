@@ -104,6 +104,12 @@ public struct RegionCatalog: Sendable {
         return entry
     }
 
+    /// Memory that a file takes.
+    private static func bytes(of path: String) -> UInt64 {
+        var status = stat()
+        return lstat(path, &status) == 0 ? UInt64(clamping: status.st_blocks) &* 512 : 0
+    }
+
     private func entry(of name: RegionFileName, among siblings: [RegionFileName]) -> RegionListEntry {
         var entry = RegionListEntry(
             path: name.path, pid: name.pid, createdMonotonicNanoseconds: name.createdMonotonicNanoseconds)
@@ -117,13 +123,21 @@ public struct RegionCatalog: Sendable {
             let state = liveness.state(of: identity, among: siblings)
             entry.isAlive = state == .running
             entry.isElsewhere = state == .elsewhere
+        } catch .otherABI(_, let found, let expected) {
+            entry.problem = "made by another version of memtrack: format \(found), here \(expected)"
+            entry.isOfOtherVersion = true
+            entry.isAlive = procfs.isAlive(pid: name.pid, at: 0)
+            entry.residentBytes = Self.bytes(of: name.path)
         } catch {
-            entry.problem = error.description
+            // The path is known.
+            let text = error.description
+            entry.problem =
+                text.hasPrefix(name.path + ": ") ? String(text.dropFirst(name.path.count + 2)) : text
         }
         return entry
     }
 }
 
 extension RegionListEntry {
-    fileprivate var hasEnded: Bool { !isAlive && !isElsewhere && problem == nil }
+    fileprivate var hasEnded: Bool { !isAlive && !isElsewhere && (problem == nil || isOfOtherVersion) }
 }

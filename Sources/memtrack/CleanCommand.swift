@@ -7,8 +7,9 @@ struct CleanCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "clean", abstract: "Remove the regions of processes that have ended.",
         discussion: """
-            Regions of running processes stay, and so does what a running launcher has not read yet. Files that are no \
-            regions, or cannot be read, are left to you.
+            Regions of running processes stay, and so does what a running launcher has not read yet. Those of another \
+            version of memtrack go where no process has their PID. Files that are no regions, or cannot be read, are left \
+            to you.
             """)
 
     @Flag(name: [.customShort("n"), .long], help: "Say what would be removed, and remove nothing.")

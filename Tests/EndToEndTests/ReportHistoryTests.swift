@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Foundation
+import MemtrackRegion
 import Testing
 
 /// Checkpoints, the history files, and what is left when launcher or target do not end as usual.
@@ -66,6 +67,27 @@ import Testing
         let none = try TemporaryDirectory()
         _ = try Command.run([try Build.launcher(), "-q", "--no-history", "ls"], directory: none.path)
         #expect(none.entries() == [])
+    }
+
+    /// After an upgrade: regions of the old version are told from damaged ones, and go where no process has their PID.
+    @Test func cleanRemovesWhatAnotherVersionHasLeft() throws {
+        let nobody: Int32 = 4_194_303  // the kernel's pid_max at most, and hardly ever given out
+        let session = try Session(listedFor: nobody)
+        let run = try session.run([try ReportTests.target(), "exit"])
+        #expect(run.isSuccess)
+        var old = try Data(contentsOf: URL(fileURLWithPath: try #require(session.files().last).path))
+        old = old.prefix(65_536)
+        old[8] = 1  // its version
+        let (gone, alive) = (
+            session.directory.file("region-\(nobody)-1"), session.directory.file("region-\(getpid())-1")
+        )
+        for path in [gone, alive] { try old.write(to: URL(fileURLWithPath: path)) }
+        let list = try Command.run([try Build.reader(), "list", "--all"], environment: ["COLUMNS": "200"])
+        let lines = list.outputText.split(separator: "\n").filter { $0.contains("made by another version") }
+        #expect(lines.contains { $0.contains(" ended ") } && lines.contains { $0.contains(" unreadable ") })
+        let clean = try Command.run([try Build.reader(), "clean", "--dry-run"])
+        #expect(clean.outputText.contains("would remove \(gone)\n"))
+        #expect(!clean.outputText.contains(alive))
     }
 
     @Test func survivesALauncherThatIsKilled() throws {
