@@ -27,7 +27,9 @@ import Testing
         // In the report and in the page the program's own path stands too.
         try FileManager.default.copyItem(
             atPath: try Compiled.fixture("hostile.c", ["-O1", "-rdynamic"]), toPath: bad)
-        let (json, profile, page) = (place.file("out.json"), place.file("out.pb.gz"), place.file("out.html"))
+        let (json, profile, page) = (
+            place.file("report.json"), place.file("out.pb.gz"), place.file("out.html")
+        )
         let finished = try Command.run([
             try Build.launcher(), "-i", "0", "--json", json, "--output", profile, "--history-dir",
             place.file("history"), bad, library, Self.evil + "</script>",
