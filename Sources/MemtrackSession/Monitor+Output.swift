@@ -2,6 +2,7 @@
 internal import Glibc
 internal import MemtrackLaunch
 internal import MemtrackObjects
+internal import MemtrackProcfs
 internal import MemtrackProfile
 public import MemtrackRegion
 internal import MemtrackReport
@@ -197,10 +198,14 @@ extension Monitor {
         if collector?.livingPIDs.isEmpty ?? true { Self.remove(directory) }
     }
 
-    /// Removes a session's directory if it holds no region.
+    /// Removes a session's directory if it holds no region, and nobody lives who may yet make one: a daemon that has
+    /// not allocated since its fork.
     public static func remove(_ directory: SessionDirectory) {
         unlink(directory.path + "/" + CensusRequests.fileName)
-        guard directory.regionFiles().isEmpty else { return }
+        let launcher = LauncherSession(path: directory.path)?.launcherPID ?? getpid()
+        guard directory.regionFiles().isEmpty,
+            Procfs().processes(above: launcher, startedWith: "MEMTRACK_SESSION=" + directory.path).isEmpty
+        else { return }
         for path in directory.lostFiles() { unlink(path) }
         unlink(directory.path + "/" + PreloadLibrary.fileName)  // the link that PreloadEnvironment makes
         _ = try? directory.removeSelf()

@@ -9,6 +9,7 @@
  *   children        fork 2 children that allocate 10 and 20 blocks at a site of their own, and wait for them
  *   marks           say so with a marker and a gauge (memtrack.h)
  *   daemon FILE     leave a daemon that writes its PID to FILE and runs until it is killed
+ *   late FILE       the same, but it allocates nothing for a second and a half
  */
 #include <signal.h>
 #include <stdio.h>
@@ -56,13 +57,14 @@ static void children(void)
         ;
 }
 
-static void leave_daemon(const char *path)
+static void leave_daemon(const char *path, int milliseconds)
 {
     if (fork() != 0)
         return;
     setsid();
     if (fork() != 0)
         _exit(0);
+    usleep((useconds_t)milliseconds * 1000);
     allocate_here();
     FILE *file = fopen(path, "w");
     fprintf(file, "%d\n", (int)getpid());
@@ -92,6 +94,8 @@ int main(int argc, char **argv)
         memtrack_set_gauge("blocks.live", 600);
     }
     if (strcmp(mode, "daemon") == 0)
-        leave_daemon(argv[2]);
+        leave_daemon(argv[2], 0);
+    if (strcmp(mode, "late") == 0 && argc > 2)
+        leave_daemon(argv[2], 1500);
     return 0;
 }

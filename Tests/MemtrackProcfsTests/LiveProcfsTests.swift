@@ -36,6 +36,28 @@ import Testing
         #expect(try procfs.maps(of: me).contains { $0.filePath == executable })
     }
 
+    @Test func processesByTheirEnvironment() throws {
+        let entry = "MEMTRACK_TEST_\(me)=a b=c"
+        let child = Process()
+        child.executableURL = URL(fileURLWithPath: "/bin/sleep")
+        child.arguments = ["60"]
+        child.environment = [String(entry.prefix { $0 != "=" }): "a b=c"]
+        try child.run()
+        defer {
+            kill(child.processIdentifier, SIGKILL)  // the runner's signal mask is the child's, too
+            child.waitUntilExit()
+        }
+        let pid = child.processIdentifier
+        let deadline = Date(timeIntervalSinceNow: 20)
+        var found: [Int32] = []
+        while found.isEmpty, Date() < deadline {  // until its exec
+            found = procfs.processes(above: pid - 1, startedWith: entry)
+        }
+        #expect(found == [pid])
+        #expect(procfs.processes(above: pid, startedWith: entry) == [])
+        #expect(procfs.processes(above: pid - 1, startedWith: String(entry.dropLast())) == [])
+    }
+
     @Test func mapsOfADeletedFile() throws {
         let path = NSTemporaryDirectory() + "memtrack maps (deleted) \(me)"
         let file = open(path, O_RDWR | O_CREAT | O_EXCL, 0o600)
