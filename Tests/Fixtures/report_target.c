@@ -8,8 +8,7 @@
  *   wait            run until standard input ends
  *   children        fork 2 children that allocate 10 and 20 blocks at a site of their own, and wait for them
  *   marks           say so with a marker and a gauge (memtrack.h)
- *   daemon FILE     leave a daemon that writes its PID to FILE and runs until it is killed
- *   late FILE       the same, but it allocates nothing for a second and a half
+ *   daemon|late FILE  leave a daemon that writes its PID to FILE and runs on (late: allocates nothing for 1.5 s)
  */
 #include <signal.h>
 #include <stdio.h>
