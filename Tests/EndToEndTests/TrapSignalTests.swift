@@ -85,12 +85,13 @@ import Testing
 
     /// Guards the look at how much room a handler's stack has: a walk of 2 KB would end below it. With room, there is a stack.
     /// The fixture is small_stack.c, and takes no more than 400 bytes without us.
-    @Test(arguments: [("mapped", 600), ("own", 600), ("mapped", 8000), ("own", 8000)])
-    func smallAlternateStack(_ place: String, _ bytes: Int) throws {
+    @Test(arguments: [("mapped", 600), ("own", 600), ("mapped", 8000), ("own", 8000)], [false, true])
+    func smallAlternateStack(_ stack: (place: String, bytes: Int), disarmed: Bool) throws {
+        let (place, bytes) = stack
         let program = try Compiled.fixture("small_stack.c", ["-O1"])
         #expect(try Command.run([program, place, "400"]).isSuccess)
         let session = try Session()
-        let finished = try session.run([program, place, String(bytes)])
+        let finished = try session.run([program, place, String(bytes)] + (disarmed ? ["disarm"] : []))
         #expect(finished.isSuccess, "\(finished.end) \(finished.outputText)")
         let region = try session.region()
         let handlers = region.cells.filter { $0.sizeClass == SizeClass.containing(77) }

@@ -2,8 +2,8 @@
  *
  * Handlers that allocate on an alternate signal stack which is hardly larger than what the kernel puts on it.
  *
- * `small_stack WHERE BYTES`: WHERE is mapped (a mapping of its own) or own (a part of the thread's own stack); BYTES are added
- * to what the kernel itself needs. Prints how many of them were used, at least; 1 where what lies below was written to.
+ * `small_stack WHERE BYTES [disarm]`: WHERE is mapped (a mapping of its own) or own (a part of the thread's own stack); BYTES
+ * are added to what the kernel itself needs; disarm: the kernel forgets the stack while a handler runs on it. Prints how many of them were used, at least; 1 where what lies below was written to.
  */
 #define _GNU_SOURCE
 #include <signal.h>
@@ -19,6 +19,9 @@
 #define PAINT 0x5a
 #define ROUNDS 50
 
+#ifndef SS_AUTODISARM
+#define SS_AUTODISARM (1u << 31)
+#endif
 #ifndef AT_MINSIGSTKSZ
 #define AT_MINSIGSTKSZ 51
 #endif
@@ -54,10 +57,10 @@ SITE static void signal_at(int depth)
     KEEP(&depth);
 }
 
-static int run(char *low, size_t size)
+static int run(char *low, size_t size, int flags)
 {
     memset(low, PAINT, BELOW + size);
-    stack_t alternate = {.ss_sp = low + BELOW, .ss_size = size}, none = {.ss_flags = SS_DISABLE};
+    stack_t alternate = {.ss_sp = low + BELOW, .ss_size = size, .ss_flags = flags}, none = {.ss_flags = SS_DISABLE};
     struct sigaction action = {.sa_handler = handle, .sa_flags = SA_ONSTACK};
     if (sigaltstack(&alternate, NULL) || sigaction(SIGUSR1, &action, NULL))
         return 77;
@@ -72,10 +75,10 @@ static int run(char *low, size_t size)
     return untouched < BELOW || made != ROUNDS + 1;
 }
 
-SITE static int run_on_own(size_t size)
+SITE static int run_on_own(size_t size, int flags)
 {
     char low[BELOW + size];
-    return run(low, size);
+    return run(low, size, flags);
 }
 
 int main(int count, char **arguments)
@@ -84,8 +87,9 @@ int main(int count, char **arguments)
         return 64;
     size_t kernels = getauxval(AT_MINSIGSTKSZ) ? getauxval(AT_MINSIGSTKSZ) : 2048;
     size_t size = (kernels + (size_t)atoi(arguments[2]) + 15) & ~(size_t)15;
+    int flags = count > 3 && strcmp(arguments[3], "disarm") == 0 ? (int)SS_AUTODISARM : 0;
     if (strcmp(arguments[1], "own") == 0)
-        return run_on_own(size);
+        return run_on_own(size, flags);
     char *low = mmap(NULL, BELOW + size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return low == MAP_FAILED ? 77 : run(low, size);
+    return low == MAP_FAILED ? 77 : run(low, size, flags);
 }
