@@ -19,7 +19,6 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <sched.h>
 #include <sys/mman.h>
 
 #define MEMTRACK_EXPORT __attribute__((visibility("default"), used))
@@ -192,38 +191,42 @@ static void reserve_ahead(void)
         memtrack_rt.reserved_pages = end;
 }
 
-static volatile uint32_t writing; /* one thread at a time: a filter is put in place now and then */
+/* One more filter denies this call, or one fewer. No lock: a child forked meanwhile would wait for a thread that it does not
+ * have. More filters than can be told apart stay. */
+static bool change(uint8_t *count, int by)
+{
+    uint8_t now = MEMTRACK_LOAD(count);
+    while (now < UINT8_MAX && !__atomic_compare_exchange_n(count, &now, (uint8_t)(now + by), false, __ATOMIC_RELAXED,
+                                                           __ATOMIC_RELAXED))
+        ;
+    return now == 0;
+}
 
 struct memtrack_seal {
-    uint8_t before[MEMTRACK_SYSCALLS];
-    bool is_studied;
+    uint8_t denied[MEMTRACK_SYSCALLS]; /* by this filter */
+    bool is_news;                      /* some of it has been allowed until now */
 };
 
 static void seal(struct memtrack_seal *seal, const struct sock_fprog *filter)
 {
-    uint8_t denied[MEMTRACK_SYSCALLS];
-    while (__atomic_exchange_n(&writing, 1u, __ATOMIC_ACQUIRE))
-        sched_yield();
-    __builtin_memcpy(seal->before, memtrack_denied, sizeof(denied));
-    __builtin_memcpy(denied, memtrack_denied, sizeof(denied));
-    seal->is_studied = study(filter, denied);
-    if (!seal->is_studied)
+    __builtin_memset(seal, 0, sizeof(*seal));
+    if (!study(filter, seal->denied))
         return;
-    if (denied[SYS_madvise] && !memtrack_denied[SYS_madvise])
+    if (seal->denied[SYS_madvise] && !memtrack_denied[SYS_madvise])
         reserve_ahead();
     /* Before the filter: other threads are in hooks meanwhile. */
-    for (size_t i = 0; i < sizeof(denied); i++)
-        MEMTRACK_STORE(&memtrack_denied[i], denied[i]);
+    for (size_t i = 0; i < MEMTRACK_SYSCALLS; i++)
+        if (seal->denied[i] && change(&memtrack_denied[i], 1))
+            seal->is_news = true;
 }
 
 static void settle(const struct memtrack_seal *seal, bool is_in_place)
 {
-    if (seal->is_studied && !is_in_place)
-        __builtin_memcpy(memtrack_denied, seal->before, sizeof(seal->before));
-    if (seal->is_studied && is_in_place && !memtrack_rt.stopped &&
-        __builtin_memcmp(memtrack_denied, seal->before, sizeof(seal->before)) != 0)
+    for (size_t i = 0; !is_in_place && i < MEMTRACK_SYSCALLS; i++)
+        if (seal->denied[i])
+            change(&memtrack_denied[i], -1);
+    if (is_in_place && seal->is_news && !memtrack_rt.stopped)
         MEMTRACK_HEALTH(confined, 1);
-    __atomic_store_n(&writing, 0u, __ATOMIC_RELEASE);
 }
 
 static int (*next_prctl)(int, unsigned long, unsigned long, unsigned long, unsigned long);
@@ -287,8 +290,9 @@ long memtrack_watched_syscall(long number, long a, long b, long c, long d, long 
     if (is_filter)
         seal(&state, a == SECCOMP_SET_MODE_FILTER ? (const struct sock_fprog *)c : NULL);
     long result = memtrack_next_syscall(number, a, b, c, d, e, f);
+    /* With SECCOMP_FILTER_FLAG_TSYNC a positive result is the thread that stood in the way. */
     if (is_filter)
-        settle(&state, result >= 0);
+        settle(&state, result == 0 || (result > 0 && b & SECCOMP_FILTER_FLAG_NEW_LISTENER));
     return result;
 }
 

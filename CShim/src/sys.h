@@ -29,7 +29,7 @@
 #error "the shim is written for x86-64 so far: port sys.h, unwind_*.c and the frame macro of hooks.h"
 #endif
 
-/* System calls that a seccomp filter of the program forbids, by number: they are not made. See seccomp.c. */
+/* How many seccomp filters of the program forbid a system call, by number: it is not made. See seccomp.c. */
 #define MEMTRACK_SYSCALLS 512
 extern uint8_t memtrack_denied[MEMTRACK_SYSCALLS] __attribute__((visibility("hidden")));
 

@@ -3,7 +3,7 @@ import Foundation
 import MemtrackRegion
 import Testing
 
-/// Programs that lock themselves in, or their memory down. The fixtures are confined.c and locked.c.
+/// Programs that lock themselves in, or their memory down. The fixtures are confined.c, filters.c and locked.c.
 @Suite struct TrapConfinedTests {
     /// Guards the look at each filter before it is in place: a call that it kills for is not made any more.
     @Test(arguments: [
@@ -37,6 +37,21 @@ import Testing
         let region = try session.region()
         #expect(region.totals.allocations + region.health.uncountedAllocations == 20_102)
         #expect(region.damagedRecords == 0)
+    }
+
+    /// Guards that no lock is held while a filter is studied (a child forked meanwhile would wait for ever), and that what
+    /// a filter forbids is forgotten where the kernel has refused it, or a thread stood in its way.
+    @Test(arguments: ["fork", "together"])
+    func filtersThatComeToNothing(_ how: String) throws {
+        let program = try Compiled.fixture("filters.c", ["-O1", "-pthread"])
+        let bare = try Command.run([program, how])
+        if bare.end == .exited(77) { return }
+        try #require(bare.isSuccess)
+        let session = try Session()
+        let finished = try session.run([program, how])
+        #expect(finished.isSuccess, "\(finished.end)")
+        let parent = try #require(try session.regions().first { $0.identity.origin == .exec })
+        #expect(parent.health.confined == 0)
     }
 
     /// Guards the mlockall of the shim's own: the kernel's would fault in the whole region, 256 MB of somebody's
