@@ -15,6 +15,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <gnu/libc-version.h>
+#include <link.h>
 
 MEMTRACK_LARGE char memtrack_early[MEMTRACK_EARLY_BYTES] __attribute__((aligned(64)));
 static size_t early_used, early_count;
@@ -180,6 +181,32 @@ __attribute__((visibility("default"), used)) const char *__asan_default_options(
     return "verify_asan_link_order=0";
 }
 
+/* The version that programs ask for: an object may have that of a function and no default one. */
+static void *versioned(const char *name)
+{
+    return dlvsym(RTLD_NEXT, name, __builtin_strcmp(name, "aligned_alloc") == 0 ? "GLIBC_2.16" : "GLIBC_2.2.5");
+}
+
+/* Does glibc's debugging allocator (libc_malloc_debug.so) come first behind us? A look without a version passes over it, while
+ * the program's own calls would have reached it. */
+static bool next_has_versions_alone(void)
+{
+    const void *plain = dlsym(RTLD_NEXT, "malloc"), *exact = versioned("malloc");
+    if (plain == exact || !plain || !exact)
+        return false;
+    const void *wanted = object_of(exact).link_map;
+    const struct link_map *at = object_of(plain).link_map;
+    while (at && at != wanted)
+        at = at->l_prev;
+    return at != NULL;
+}
+
+static void *next_definition(const char *name, bool has_versions)
+{
+    void *function = has_versions ? versioned(name) : NULL;
+    return function ? function : dlsym(RTLD_NEXT, name);
+}
+
 MEMTRACK_COLD void memtrack_resolve(void)
 {
     if (phase != 0)
@@ -187,7 +214,8 @@ MEMTRACK_COLD void memtrack_resolve(void)
     phase = 1;
     int saved = errno;
     struct memtrack_next found;
-#define MEMTRACK_FIND(result, name, parameters, arguments) *(void **)&found.name = dlsym(RTLD_NEXT, #name);
+    bool has_versions = next_has_versions_alone();
+#define MEMTRACK_FIND(result, name, parameters, arguments) *(void **)&found.name = next_definition(#name, has_versions);
     MEMTRACK_NEXT_FUNCTIONS(MEMTRACK_FIND)
 #undef MEMTRACK_FIND
     if (!found.malloc || !found.free || !found.calloc || !found.realloc || !found.posix_memalign) {

@@ -118,6 +118,23 @@ import Testing
         #expect(plain.map(\.counters.allocations).reduce(0, +) == 60)
     }
 
+    /// Guards that glibc's debugging allocator stays in force: its functions have the version that programs ask for, and are
+    /// not what a look without a version finds. The fixture is overrun.c.
+    @Test func debuggingAllocatorOfLibc() throws {
+        let program = try Compiled.fixture("overrun.c", ["-O0"])
+        let name = "libc_malloc_debug.so.0"
+        let variables = ["MALLOC_CHECK_": "3"]
+        let bare = try Command.run(
+            [program], environment: variables.merging(["LD_PRELOAD": name]) { $1 })
+        try #require(bare.end == .killed(SIGABRT))
+        let session = try Session()
+        let preload = try Build.library() + ":" + name
+        let finished = try session.run([program], variables.merging(["LD_PRELOAD": preload]) { $1 })
+        #expect(finished.end == bare.end)
+        #expect(finished.errors == bare.errors)
+        #expect(try session.region().totals.allocations >= 1)
+    }
+
     /// Programs that are linked to another allocator, which comes behind us all the same; and libc's functions call
     /// ours, so that each block is freed where it came from.
     @Test(arguments: ["libjemalloc.so.2", "libtcmalloc_minimal.so.4", "libmimalloc.so.2"])
