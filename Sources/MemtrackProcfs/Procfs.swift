@@ -93,15 +93,19 @@ public struct Procfs: Sendable {
     }
 
     /// Whether the process still runs that had this number at a moment, in nanoseconds of
-    /// `CLOCK_BOOTTIME`: one that started later is another. A zombie does not run. 0 stands for "not
+    /// its own `CLOCK_BOOTTIME`: one that started later is another. A zombie does not run. 0 stands for "not
     /// known": any process of that number counts. Where `/proc` does not tell, a process that answers to
     /// signals is taken for alive, so that nobody tidies up behind a living process.
     public func isAlive(pid: Int32, at boottimeNanoseconds: UInt64) -> Bool {
         guard pid > 0 else { return false }
         guard let identity = try? identity(of: pid) else { return files.probe(pid) != ESRCH }
-        return !identity.hasEnded
-            && (boottimeNanoseconds == 0
-                || identity.startTicks <= boottimeNanoseconds / Self.nanosecondsPerTick)
+        if identity.hasEnded { return false }
+        func hasStarted(by moment: UInt64) -> Bool {
+            identity.startTicks <= moment / Self.nanosecondsPerTick
+        }
+        // What /proc says is by our own clock.
+        return boottimeNanoseconds == 0 || hasStarted(by: boottimeNanoseconds)
+            || hasStarted(by: boottimeNanoseconds.ahead(by: 0 &- clockOffset(of: pid, .boottime)))
     }
 
     private static let nanosecondsPerTick = 1_000_000_000 / UInt64(max(sysconf(Int32(_SC_CLK_TCK)), 1))

@@ -13,6 +13,8 @@ public struct Attachment {
     public let commandLine: [String]
     /// Of the program, as far as it is counted; of the process where it is not.
     public let start: Moment
+    /// By how much the clock of `start` is ahead of ours: the process may have a clock of its own.
+    public let clockOffset: Int64
     public let regions: Monitor.Regions
     /// What the reader of the report must know.
     public let notes: [String]
@@ -28,6 +30,7 @@ public struct Attachment {
             start = Moment(
                 wall: Clocks.wallTime(unixNanoseconds: identity.createdRealtimeNanoseconds),
                 monotonicNanoseconds: identity.createdMonotonicNanoseconds)
+            clockOffset = Procfs().clockOffset(of: pid, .monotonic)
             regions = .ofProcess(in: SessionDirectory(path: String(entry.path[..<end])))
             notes = []
             return
@@ -37,6 +40,7 @@ public struct Attachment {
         program = (try? procfs.executable(of: pid)).map(Frame.baseName) ?? identity.comm
         commandLine = (try? procfs.commandLine(of: pid)) ?? []
         start = Clocks.moment(ofTicks: identity.startTicks)
+        clockOffset = 0
         regions = .none
         notes = [SessionError.noRegion(pid: pid).description]
     }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import Glibc
+internal import MemtrackProcfs
 public import MemtrackProfile
 
 /// A moment by both clocks.
@@ -17,6 +18,12 @@ public struct Moment: Sendable {
 public enum Clocks {
     /// `CLOCK_MONOTONIC`, the clock of the regions.
     public static var monotonicNanoseconds: UInt64 { nanoseconds(CLOCK_MONOTONIC) }
+
+    /// Since a moment of `CLOCK_MONOTONIC`, of a clock that is `clockOffset` ahead of ours; 0 where that is still to come.
+    static func seconds(since start: UInt64, clockOffset: Int64) -> Double {
+        let now = monotonicNanoseconds.ahead(by: clockOffset)
+        return now > start ? Double(now - start) / 1e9 : 0
+    }
 
     public static var wallTime: WallTime {
         var now = time(nil)

@@ -63,6 +63,8 @@ public final class Monitor {
     var firstTypes: TypeTable?
     var lastTypes: TypeTable?
     private let start: Moment
+    /// By how much the clock of `start` and of the regions is ahead of ours.
+    private let clockOffset: Int64
     private let isAttached: Bool
     private let ownLargestRSS = Clocks.ownLargestRSS
     private var lastFigures: ProcessFigures?
@@ -79,12 +81,13 @@ public final class Monitor {
 
     /// - Parameters:
     ///   - start: of the process: taken just before it was started, so that nothing it does comes earlier.
+    ///   - clockOffset: by how much the clock of `start`, the process's own, is ahead of ours.
     ///   - attached: when the watch began, of a process that was there before; it has its first checkpoint at once.
     ///   - requests: made before the process was started, where types are asked for.
     ///   - notes: what the reader of the report must know from the start.
     ///   - complain: prints a warning.
     public init(
-        process: any WatchedProcess, start: Moment, attached: Moment? = nil,
+        process: any WatchedProcess, start: Moment, clockOffset: Int64 = 0, attached: Moment? = nil,
         program: String, commandLine: [String],
         regions: Regions, requests: CensusRequests? = nil,
         wrappers: WrapperMatcher, options: Options, screen: Screen, notes: [String],
@@ -113,6 +116,7 @@ public final class Monitor {
         self.requests = requests
         process.alsoWatched = requests?.descriptor ?? -1
         self.start = start
+        self.clockOffset = clockOffset
         isAttached = attached != nil
         summary = SessionSummary(
             program: program, pid: process.pid, commandLine: commandLine, host: Clocks.hostName,
@@ -178,7 +182,9 @@ public final class Monitor {
         }
     }
 
-    private var elapsed: Double { Double(Clocks.monotonicNanoseconds - start.monotonicNanoseconds) / 1e9 }
+    private var elapsed: Double {
+        Clocks.seconds(since: start.monotonicNanoseconds, clockOffset: clockOffset)
+    }
 
     /// Between checkpoints: whoever has come or gone, and how large the target is.
     private func sweep() {

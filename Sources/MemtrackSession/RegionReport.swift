@@ -31,16 +31,17 @@ public enum RegionReport {
             of: snapshot, memory: &stacks, runtimeName: { address in map?.name(at: address) },
             progress: progress)
 
-        let now = Clocks.monotonicNanoseconds
-        let age = now > identity.createdMonotonicNanoseconds ? now - identity.createdMonotonicNanoseconds : 0
+        let procfs = Procfs()
+        let age = Clocks.seconds(
+            since: identity.createdMonotonicNanoseconds,
+            clockOffset: procfs.clockOffset(of: identity.pid, .monotonic))
         let start = Clocks.wallTime(unixNanoseconds: identity.createdRealtimeNanoseconds)
         var summary = SessionSummary(
             program: Frame.baseName(identity.executable), pid: identity.pid, commandLine: identity.arguments,
             host: Clocks.hostName, start: start,
             startMonotonicNanoseconds: identity.createdMonotonicNanoseconds,
-            duration: isRunning ? Double(age) / 1e9 : 0, ending: isRunning ? .running : .unknown,
+            duration: isRunning ? age : 0, ending: isRunning ? .running : .unknown,
             profile: profile)
-        let procfs = Procfs()
         let own = isRunning ? try? file.ownMemory() : nil
         let shim = own.map { ShimUse(of: identity.pid, own: $0, procfs: procfs) }
         summary.shimBytes = shim?.resident

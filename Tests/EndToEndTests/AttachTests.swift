@@ -82,6 +82,32 @@ import Testing
         #expect(try session.region(pid: program.running.pid).totals.allocations >= 2000)
     }
 
+    /// A process in a time namespace, a container's or one that was restored: its clocks are ahead of ours, or behind. Ahead,
+    /// the time that it has run was below zero, a trap; behind, it was taken for a process that had ended.
+    @Test(arguments: [1_000_000, -30])
+    func followsAProcessWithOtherClocks(_ offset: Int) throws {
+        let moved = ["unshare", "--time", "--monotonic", "\(offset)", "--boottime", "\(offset)"]
+        guard try Command.run(moved + ["true"]).isSuccess else { return }  // not allowed here
+        let session = try Session(listedFor: getpid())
+        // Not in unshare itself, whose image is of another clock.
+        let start = moved + ["env", "LD_PRELOAD=" + (try Build.library())]
+        let program = try Stepped(
+            start + [try Compiled.fixture("attached.c")], ["LD_PRELOAD": ""], in: session)
+        _ = try program.line("ready")
+        let json = try Command.run(
+            [try Build.reader(), "report", "--pid", "\(program.running.pid)", "--json"])
+        let now = try JSONSerialization.jsonObject(with: json.output) as? [String: Any]
+        let seconds = try #require(now?["durationSeconds"] as? Double)
+        #expect(seconds > 0 && seconds < 300)
+        let watch = try Self.watch(program.running.pid, ["-i", "0.2", "--no-history"])
+        try Self.wait(for: "Checkpoint 2 ", from: watch)
+        #expect(try program.finish().end == .exited(3))
+        let run = try watch.wait()
+        #expect(run.end == .exited(0))
+        #expect(run.errorText == "")
+        #expect(run.outputText.contains("first_site (attached.c:"))
+    }
+
     /// As under nohup(1).
     @Test func staysWhereAHangUpIsIgnored() throws {
         let session = try Session(listedFor: getpid())

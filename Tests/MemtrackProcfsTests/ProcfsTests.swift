@@ -109,6 +109,47 @@ import Testing
     }
 }
 
+/// Processes whose clocks are others than ours.
+@Suite struct TimeNamespaceTests {
+    private func fake(_ theirs: String, own: String) -> FakeFiles {
+        var fake = FakeFiles()
+        fake.addProcess(5, parent: 1, start: 100_000)
+        fake["/proc/5/timens_offsets"] = theirs
+        fake["/proc/self/timens_offsets"] = own
+        return fake
+    }
+
+    @Test func offsets() {
+        let moved = fake(
+            "monotonic          1000         5\nboottime          -300  999999999\n",
+            own: "monotonic           0         0\nboottime          100         0\n")
+        #expect(moved.procfs.clockOffset(of: 5, .monotonic) == 1_000_000_000_005)
+        #expect(moved.procfs.clockOffset(of: 5, .boottime) == -399_000_000_001)
+        #expect(moved.procfs.clockOffset(of: 6, .boottime) == 0)
+    }
+
+    @Test(arguments: ["", "monotonic 1\n", "monotonic x 0\n", "monotonic 99999999999 0\n", "monotonic - -\n"])
+    func nonsense(_ text: String) {
+        #expect(fake(text, own: "monotonic 0 0\n").procfs.clockOffset(of: 5, .monotonic) == 0)
+    }
+
+    /// A process is not taken for a later one because its clock is behind ours.
+    @Test func aliveWithAClockBehindOurs() {
+        let own = "boottime 0 0\n"
+        let now = 1100 * UInt64(1_000_000_000)
+        #expect(fake("boottime -1000 0\n", own: own).procfs.isAlive(pid: 5, at: now - 1000 * 1_000_000_000))
+        #expect(!fake("boottime -50 0\n", own: own).procfs.isAlive(pid: 5, at: now - 1000 * 1_000_000_000))
+        #expect(!fake("boottime 0 0\n", own: own).procfs.isAlive(pid: 5, at: now - 1000 * 1_000_000_000))
+    }
+
+    @Test func neverPastEitherEnd() {
+        #expect(UInt64(5).ahead(by: -6) == 0)
+        #expect(UInt64.max.ahead(by: 1) == .max)
+        #expect(UInt64(5).ahead(by: .min) == 0)
+        #expect(UInt64(5).ahead(by: 6) == 11)
+    }
+}
+
 @Suite struct DescendantTests {
     private func family() -> FakeFiles {
         var fake = FakeFiles()
