@@ -21,7 +21,9 @@ extension Procfs {
         for line in Lines(text) {
             let fields = line.split { $0 == 0x20 || $0 == 0x09 }
             guard fields.count == 3, fields[0].elementsEqual(clock.rawValue.utf8) else { continue }
-            guard let seconds = Int64(fields[1].text), let nanoseconds = Int64(fields[2].text) else { return nil }
+            guard let seconds = Int64(fields[1].text), let nanoseconds = Int64(fields[2].text) else {
+                return nil
+            }
             let (whole, tooBig) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
             let (sum, tooBigWithRest) = whole.addingReportingOverflow(nanoseconds)
             return tooBig || tooBigWithRest ? nil : sum

@@ -46,7 +46,8 @@ struct AttachCommand: ParsableCommand {
         // A report that nobody reads must not end the history.
         signal(SIGPIPE, SIG_IGN)
         try Monitor(
-            process: attachment.process, start: attachment.start, clockOffset: attachment.clockOffset, attached: now,
+            process: attachment.process, start: attachment.start, clockOffset: attachment.clockOffset,
+            attached: now,
             program: attachment.program, commandLine: attachment.commandLine,
             regions: attachment.regions, wrappers: wrappers, options: options, screen: screen,
             notes: attachment.notes, complain: say
