@@ -99,13 +99,19 @@ public struct Procfs: Sendable {
     public func isAlive(pid: Int32, at boottimeNanoseconds: UInt64) -> Bool {
         guard pid > 0 else { return false }
         guard let identity = try? identity(of: pid) else { return files.probe(pid) != ESRCH }
-        if identity.hasEnded { return false }
-        func hasStarted(by moment: UInt64) -> Bool {
-            identity.startTicks <= moment / Self.nanosecondsPerTick
-        }
+        return !identity.hasEnded
+            && (boottimeNanoseconds == 0 || hasStarted(identity, at: boottimeNanoseconds, byClockOf: pid))
+    }
+
+    /// Whether a process had started at a moment, in nanoseconds of the `CLOCK_BOOTTIME` of `pid`.
+    public func hasStarted(
+        _ identity: ProcessIdentity, at boottimeNanoseconds: UInt64, byClockOf pid: Int32
+    ) -> Bool {
         // What /proc says is by our own clock.
-        return boottimeNanoseconds == 0 || hasStarted(by: boottimeNanoseconds)
-            || hasStarted(by: boottimeNanoseconds.ahead(by: 0 &- clockOffset(of: pid, .boottime)))
+        identity.startTicks <= boottimeNanoseconds / Self.nanosecondsPerTick
+            || identity.startTicks
+                <= boottimeNanoseconds.ahead(by: 0 &- clockOffset(of: pid, .boottime))
+                / Self.nanosecondsPerTick
     }
 
     private static let nanosecondsPerTick = 1_000_000_000 / UInt64(max(sysconf(Int32(_SC_CLK_TCK)), 1))

@@ -8,15 +8,23 @@ final class ProcessFamily {
     private let root: Int32
     private let procfs: Procfs
     private var members: Set<Int32>
+    private let start: ProcessIdentity?
 
     init(of root: Int32, procfs: Procfs) {
         self.root = root
         self.procfs = procfs
+        start = try? procfs.identity(of: root)
         members = [root]
     }
 
     /// Whether the process of a region belongs to it; it does from then on.
     func takes(_ identity: RegionIdentity) -> Bool {
+        // A parent of that number, of a region that is older than the root, was another process.
+        if let start,
+            !procfs.hasStarted(start, at: identity.createdBoottimeNanoseconds, byClockOf: identity.pid)
+        {
+            return false
+        }
         let isMember =
             members.contains(identity.pid) || members.contains(identity.parentPID)
             || procfs.descendants(of: root).contains { $0.pid == identity.pid }

@@ -270,12 +270,16 @@ extension RegionCollector {
 
     private func adoptNew() {
         let known = Set(images.map(\.name))
+        var old: Set<Int32> = []
         for name in directory.regionFiles() where !known.contains(name) && !done.contains(name) {
             do throws(RegionError) {
                 let file = try RegionFile(path: name.path)
                 let image = Image(name: name, file: file, identity: try file.identity())
-                if let family, !family.takes(image.identity) || !hasLooked && !isRunning(image) {
+                if let family, !family.takes(image.identity) {
                     done.insert(name)
+                } else if family != nil, !hasLooked, !isRunning(image) {
+                    done.insert(name)
+                    old.insert(image.identity.pid)
                 } else {
                     images.append(image)
                 }
@@ -288,6 +292,8 @@ extension RegionCollector {
             }
         }
         hasLooked = true
+        // They had children perhaps, but their numbers may be other processes' from now on.
+        for pid in old where !images.contains(where: { $0.identity.pid == pid }) { family?.leaves(pid) }
     }
 
     private func isRunning(_ image: Image) -> Bool {

@@ -108,6 +108,44 @@ import Testing
         #expect(run.outputText.contains("first_site (attached.c:"))
     }
 
+    /// Two processes after each other under one number: children of the first are none of the second's. In a PID namespace,
+    /// where numbers can be had; the fixture's own child stays, and has an allocation.
+    @Test(.enabled(if: geteuid() == 0 && Command.has("unshare"), "PID namespaces need root"))
+    func tellsProcessesOfOneNumberApart() throws {
+        let session = try Session(listedFor: getpid())
+        let json = session.directory.path + ".json"
+        defer { unlink(json) }
+        let python = """
+            import os, time
+            read, write = os.pipe()
+            if os.fork():
+                os.read(read, 1)  # the child has a region, with our number in it
+                os._exit(0)
+            kept = bytearray(5000)
+            os.write(write, b".")
+            time.sleep(60)
+            """
+        let script = """
+            export MEMTRACK_SESSION="$1"
+            LD_PRELOAD="$2" /usr/bin/python3 -c "$5" & first=$!
+            wait $first
+            sleep 0.3
+            echo $((first - 1)) > /proc/sys/kernel/ns_last_pid || exit 77
+            LD_PRELOAD="$2" sleep 1.5 & second=$!
+            [ $first = $second ] || exit 77
+            "$3" attach --pid $second -i 0.5 --no-history -q --json "$4"
+            """
+        let run = try Command.run([
+            "unshare", "--pid", "--fork", "--mount-proc", "sh", "-c", script, "sh", session.directory.path,
+            Build.library(), Build.reader(), json, python,
+        ])
+        if run.end == .exited(77) || run.errorText.contains("unshare") { return }
+        #expect(run.isSuccess, "\(run.errorText)")
+        let report = try Report(try Data(contentsOf: URL(fileURLWithPath: json)))
+        #expect(session.files().count >= 3)
+        #expect(report.processes.count == 1)
+    }
+
     /// As under nohup(1).
     @Test func staysWhereAHangUpIsIgnored() throws {
         let session = try Session(listedFor: getpid())
