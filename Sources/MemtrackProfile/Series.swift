@@ -13,7 +13,12 @@ public struct SeriesFigure: Sendable, Hashable {
 
     public init() {}
 
-    public var average: Int64 { count == 0 ? 0 : Int64((sum / Double(count)).rounded()) }
+    public var average: Int64 {
+        if count == 0 { return 0 }
+        let mean = (sum / Double(count)).rounded()
+        // A damaged region may say anything, and the largest number is none of Double's.
+        return Int64(exactly: mean) ?? (mean < 0 ? .min : .max)
+    }
     public var change: Int64 { end &- start }
 
     mutating func add(_ value: Int64, number: Int) {

@@ -46,6 +46,21 @@ import Testing
         #expect(series.checkpoints.map(\.number) == [1, 2])
     }
 
+    /// Of a damaged region.
+    @Test(arguments: [Int64.max, .min, .max - 1])
+    func averageOfAnything(_ value: Int64) {
+        var series = Series()
+        var totals = Counters()
+        totals.allocatedBytes = UInt64(bitPattern: value)
+        for number in 1...2 {
+            series.add(
+                CheckpointSummary(
+                    number: number, time: WallTime(unixSeconds: 0), elapsed: 1, figures: nil, totals: totals))
+        }
+        #expect(series.live.start == value)
+        #expect((series.live.average < 0) == (value < 0))
+    }
+
     @Test func filterSplitsSitesInThree() throws {
         var process = FakeProcess()
         for name in ["app_a", "app_b", "lib_c", "lib_d", "lib_e"] {
