@@ -44,6 +44,7 @@ struct PythonTypes {
     private static let typeSubclassFlag: UInt64 = 1 << 31
     /// A short text has less than tp_basicsize tells: this much in 3.12 and later, more before.
     private static let textBytes: UInt64 = 40
+    private static let longestName = 1 << 14
 
     init?(words: WordCache, modules: ModuleMap) {
         guard let type = modules.pythonType else { return nil }
@@ -91,7 +92,8 @@ struct PythonTypes {
             let flags = words.word(address &+ Self.flagsOffset),
             let basicSize = words.word(address &+ Self.basicSizeOffset), basicSize < 1 << 32,
             let namePointer = words.word(address &+ Self.nameOffset),
-            let name = words.text(namePointer)
+            // A program may call a class whatever it likes, and code generators do.
+            let name = words.text(namePointer, limit: Self.longestName, isPrintable: false)
         else { return nil }
         let isCollected = flags & Self.collectedFlag != 0
         let isManaged = flags & Self.managedFlags != 0

@@ -45,13 +45,13 @@ final class WordCache {
         return isIndirect ? word(target) : target
     }
 
-    /// A NUL-terminated name of printable characters: nil for anything else, and past `limit` bytes.
-    func text(_ address: UInt64, limit: Int = 512) -> String? {
+    /// A NUL-terminated name of printable characters (where `isPrintable`): nil for anything else, and past `limit` bytes.
+    func text(_ address: UInt64, limit: Int = 512, isPrintable: Bool = true) -> String? {
         var bytes: [UInt8] = []
         while bytes.count <= limit {
             guard let byte = byte(address &+ UInt64(bytes.count)) else { return nil }
             if byte == 0 { break }
-            guard byte >= 0x20, byte != 0x7f else { return nil }
+            guard !isPrintable || byte >= 0x20 && byte != 0x7f else { return nil }
             bytes.append(byte)
         }
         guard !bytes.isEmpty, bytes.count <= limit else { return nil }

@@ -109,6 +109,8 @@ import Testing
                 self.id = i; self.items = [str(i) * 5] * 3; self.meta = {"a": i, "b": [i, i]}
         class Meta(type): pass
         class Made(metaclass=Meta): pass
+        Long, Odd = type("L" * 3000, (), {}), type("tab\\tescape\\x1b[31m", (), {})
+        named = [Long() for _ in range(60)] + [Odd() for _ in range(40)]
         kept = [Session(i) for i in range(3000)]
         made = [Made() for _ in range(77)]
         sets = [{i, str(i)} for i in range(500)] + [set(range(100))]
@@ -165,6 +167,8 @@ import Testing
         }
         #expect(answer.count("Session") == 3000)
         #expect(answer.count("Made") == 77)
+        #expect(answer.count(String(repeating: "L", count: 3000)) == 60)
+        #expect(answer.count("tab\tescape\u{1b}[31m") == 40)
         for name in ["set", "list"] {
             let share = Double(answer.total(name)) / Double(try #require(truth.sizes[name]))
             #expect(abs(share - 1) < 0.01, "\(name): \(share)")
