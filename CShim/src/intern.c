@@ -4,12 +4,7 @@
  */
 #include "intern.h"
 
-#include <sys/mman.h>
 
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
-#endif
-#define MEMTRACK_POPULATED_BYTES 32768u /* less is not worth a call */
 #define MEMTRACK_FIRST_SLOTS UINT64_C(256) /* of most programs these are enough, and both tables stand on one page */
 #define MEMTRACK_SECOND_SLOTS UINT64_C(1024)
 #define MEMTRACK_MOST_SLOTS (UINT64_C(1) << 23)
@@ -46,9 +41,7 @@ static struct memtrack_intern_table *make_table(struct memtrack_intern_table **p
     struct memtrack_intern_table *expected = NULL, *table = memtrack_map_scratch(table_bytes(slots));
     if (!table)
         return NULL;
-    /* All of it is going to be touched, in no order: one call instead of two faults a page. Where it is refused, faults do. */
-    if (table_bytes(slots) >= MEMTRACK_POPULATED_BYTES)
-        memtrack_sys3(SYS_madvise, table, table_bytes(slots) & ~(size_t)(MEMTRACK_PAGE - 1), MADV_POPULATE_WRITE);
+    memtrack_private_populate(table, table_bytes(slots));
     table->mask = slots - 1;
     if (__atomic_compare_exchange_n(place, &expected, table, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
         return table;

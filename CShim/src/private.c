@@ -19,7 +19,6 @@
 #define _GNU_SOURCE
 #include "runtime.h"
 
-#include <sys/mman.h>
 #include <sys/resource.h>
 
 #ifndef MADV_WIPEONFORK
@@ -162,6 +161,14 @@ void *memtrack_map_private(size_t bytes)
 void *memtrack_map_scratch(size_t bytes)
 {
     return take(&scratch, bytes, true);
+}
+
+void memtrack_private_populate(void *start, size_t bytes)
+{
+    uintptr_t first = ((uintptr_t)start + MEMTRACK_PAGE - 1) & ~(uintptr_t)(MEMTRACK_PAGE - 1);
+    uintptr_t end = ((uintptr_t)start + bytes) & ~(uintptr_t)(MEMTRACK_PAGE - 1);
+    if (end > first)
+        memtrack_sys3(SYS_madvise, first, end - first, MADV_POPULATE_WRITE);
 }
 
 static bool is_in(const struct zone *zone, uintptr_t address)

@@ -15,7 +15,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -27,9 +26,6 @@
 #define MEMTRACK_SMALL_PAGES 24u
 #define MEMTRACK_SPACE_SHARE 32u /* the region's part of a limited address space */
 
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
-#endif
 
 static uint32_t has_overflow; /* the counters of the overflow cells have been made, or tried */
 

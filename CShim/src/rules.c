@@ -51,6 +51,7 @@ static struct memtrack_rule_table *grow(struct memtrack_rule_table *old, uint64_
     struct memtrack_rule_table *table = memtrack_map_private(sizeof(*table) + slots * sizeof(struct memtrack_rule_slot));
     if (!table)
         return NULL;
+    memtrack_private_populate(table, sizeof(*table) + slots * sizeof(struct memtrack_rule_slot));
     table->mask = slots - 1;
     for (uint64_t i = 0; old && i <= old->mask; i++) {
         uint64_t packed, key = MEMTRACK_LOAD(&old->slots[i].key);

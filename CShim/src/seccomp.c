@@ -19,15 +19,11 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <sys/mman.h>
 
 #define MEMTRACK_EXPORT __attribute__((visibility("default"), used))
 #define MEMTRACK_PR_SET_SECCOMP 22
 #define MEMTRACK_AHEAD_PAGES 256u /* reserved before growing is forbidden */
 
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
-#endif
 
 uint8_t memtrack_denied[MEMTRACK_SYSCALLS];
 

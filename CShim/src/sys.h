@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
 
@@ -60,6 +61,12 @@ static inline bool memtrack_sys_failed(long result)
 void *memtrack_map_private(size_t bytes);
 void *memtrack_map_scratch(size_t bytes);
 void memtrack_unmap_private(void *start, size_t bytes); /* of both */
+/* All of it is going to be touched, in no order, and read first: one call instead of two faults a page, each of which costs
+ * what the page does. Where it is refused, faults do it. */
+void memtrack_private_populate(void *start, size_t bytes);
+#ifndef MADV_POPULATE_WRITE /* Linux 5.14 */
+#define MADV_POPULATE_WRITE 23
+#endif
 
 /* True if the eight bytes at `address` can be read, asked of the kernel without touching them:
  * rt_sigprocmask copies the set before it rejects the operation. Where the call is refused, nothing is known: false. About 100 ns. The idea is
