@@ -9,6 +9,9 @@
  * The kernel knows how much there is, and is asked on the long way alone: of a frame that is not on the thread's own
  * stack; and of any, where the program has a small alternate stack, which may be a part of the thread's own. What it is to
  * forget while a handler runs on it (SS_AUTODISARM) is remembered here.
+ *
+ * A region takes more room still: a forked child whose first allocation comes in such a handler (one for crashes, say) makes
+ * none yet.
  */
 #define _GNU_SOURCE
 #include "next.h"
@@ -21,6 +24,7 @@
 #define MEMTRACK_EXPORT __attribute__((visibility("default"), used))
 #define MEMTRACK_SMALL_STACK ((size_t)16 << 10) /* of which the kernel may take a quarter */
 #define MEMTRACK_WALK_ROOM ((uintptr_t)4 << 10)
+#define MEMTRACK_REGION_ROOM ((uintptr_t)6 << 10)
 
 #ifndef SS_AUTODISARM
 #define SS_AUTODISARM (1u << 31)
@@ -46,13 +50,23 @@ MEMTRACK_EXPORT int sigaltstack(const stack_t *restrict fresh, stack_t *restrict
     return result;
 }
 
+static bool is_signal_stack_below(uintptr_t room)
+{
+    stack_t now;
+    if (forgotten && (uintptr_t)&now - forgotten < room)
+        return true;
+    return memtrack_sys3(SYS_sigaltstack, NULL, &now, 0) == 0 && now.ss_flags & SS_ONSTACK &&
+           (uintptr_t)&now - (uintptr_t)now.ss_sp < room;
+}
+
+bool memtrack_has_room_for_region(void)
+{
+    return !is_signal_stack_below(MEMTRACK_REGION_ROOM);
+}
+
 bool memtrack_is_cramped(struct memtrack_thread *thread, const uintptr_t *frame)
 {
     if (MEMTRACK_LIKELY(!MEMTRACK_LOAD(&has_small_stack) && memtrack_on_own_stack(thread, (uintptr_t)frame)))
         return false;
-    stack_t now;
-    if (forgotten && (uintptr_t)&now - forgotten < MEMTRACK_WALK_ROOM)
-        return true;
-    return memtrack_sys3(SYS_sigaltstack, NULL, &now, 0) == 0 && now.ss_flags & SS_ONSTACK &&
-           (uintptr_t)&now - (uintptr_t)now.ss_sp < MEMTRACK_WALK_ROOM;
+    return is_signal_stack_below(MEMTRACK_WALK_ROOM);
 }

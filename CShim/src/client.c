@@ -61,7 +61,7 @@ static struct memtrack_header *own_region(void)
     struct memtrack_thread *thread = memtrack_enter(frame, &mark);
     if (thread)
         memtrack_leave(thread);
-    return memtrack_rt.stopped ? NULL : memtrack_rt.region;
+    return memtrack_rt.stopped || memtrack_is_forked_child() ? NULL : memtrack_rt.region;
 }
 
 void memtrack_checkpoint(const char *label);

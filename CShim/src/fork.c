@@ -110,6 +110,9 @@ bool memtrack_fork_repair(void)
         has_changed_modules = false;
     }
     memtrack_livemap_publish(memtrack_rt.region);
+    MEMTRACK_HEALTH(uncounted_allocations, memtrack_rt.early_allocations);
+    MEMTRACK_HEALTH(uncounted_bytes, memtrack_rt.early_bytes);
+    memtrack_rt.early_allocations = memtrack_rt.early_bytes = 0;
     if (interrupted)
         replace(parent, parent_pages);
     else if (memtrack_rt.is_sampling)

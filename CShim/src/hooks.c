@@ -69,8 +69,13 @@ MEMTRACK_COLD void memtrack_uncounted_free(uintptr_t address, struct memtrack_bl
 
 MEMTRACK_COLD void memtrack_allocated_shared(uintptr_t address, uint64_t size)
 {
-    if (!has_region())
+    if (!has_region()) {
+        if (!memtrack_rt.stopped && memtrack_is_forked_child()) {
+            MEMTRACK_ADD(&memtrack_rt.early_allocations, 1);
+            MEMTRACK_ADD(&memtrack_rt.early_bytes, size);
+        }
         return;
+    }
     enum memtrack_cell_kind kind = kind_of_call();
     if (memtrack_rt.sample_bytes) { /* counted by class, as all are, and not sampled */
         shared_allocation(memtrack_size_class(size), size);
@@ -100,7 +105,7 @@ MEMTRACK_COLD bool memtrack_free_unknown(const void *block)
     if (memtrack_is_early(block))
         return false;
     /* With sampling most blocks are not known, and the filter says of some that they may be. */
-    if (!memtrack_rt.stopped && !memtrack_rt.sample_bytes && block && (uintptr_t)block != memtrack_python_freeing)
+    if (has_region() && !memtrack_rt.sample_bytes && block && (uintptr_t)block != memtrack_python_freeing)
         MEMTRACK_HEALTH(unknown_frees, 1);
     return true;
 }
@@ -109,7 +114,8 @@ MEMTRACK_COLD bool memtrack_free_shared(uintptr_t address)
 {
     struct memtrack_block block = {0, 0};
     if (!memtrack_rt.stopped) {
-        kind_of_call();
+        if (has_region())
+            kind_of_call();
         block = memtrack_unfollow(address);
     }
     if (!block.cell)

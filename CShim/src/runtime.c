@@ -93,7 +93,7 @@ MEMTRACK_COLD struct memtrack_thread *memtrack_enter_slow(const uintptr_t *frame
         return NULL;
     struct memtrack_thread *thread = memtrack_self;
     if (MEMTRACK_UNLIKELY(memtrack_is_forked_child())) {
-        if (!memtrack_fork_repair())
+        if (!memtrack_has_room_for_region() || !memtrack_fork_repair())
             return NULL;
         thread = &memtrack_no_thread;
     }

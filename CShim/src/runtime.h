@@ -104,6 +104,8 @@ struct memtrack_runtime {
     uint32_t reclaim_hint;
     uint32_t acquire_backoff;        /* calls that do without a bank before one is looked for again */
     uint32_t threads_seen;
+    uint64_t early_allocations;      /* of a forked child that could make no region yet */
+    uint64_t early_bytes;
     uint32_t is_bare;                /* no launcher: `session` is the common directory of the user */
     char session[256];               /* directory of the region files */
     char region_name[64];
@@ -135,8 +137,9 @@ bool memtrack_fork_repair(void);                      /* by its first allocation
 /* guard.c: false while the hook that the thread is BUSY with may be running */
 bool memtrack_hook_is_abandoned(struct memtrack_thread *thread, const uintptr_t *frame);
 
-/* altstack.c: is there too little room for a walk? */
+/* altstack.c: is there too little room for a walk? And enough for making a region? */
 bool memtrack_is_cramped(struct memtrack_thread *thread, const uintptr_t *frame);
+bool memtrack_has_room_for_region(void);
 
 /* region_file.c: creating the region and taking pages from it */
 bool memtrack_region_create(const struct memtrack_header *parent, uint32_t cell_base); /* parent: NULL after exec */

@@ -101,6 +101,23 @@ import Testing
         #expect(unwound == (bytes > 4096 ? 102 : 2))
     }
 
+    /// Guards the wait for more room where a forked child's first allocation comes on such a stack: to make a region takes
+    /// 2 KB and more. What it did until then is said, and nothing of it is in its parent's region. The fixture is small_fork.c.
+    @Test func forkOnASmallAlternateStack() throws {
+        let program = try Compiled.fixture("small_fork.c", ["-O1", "-Wl,-z,now"])
+        #expect(try Command.run([program]).isSuccess)
+        let session = try Session()
+        #expect(try session.run([program]).isSuccess)
+        let regions = try session.regions()
+        let child = try #require(regions.first { $0.identity.origin == .fork })
+        let parent = try #require(regions.first { $0.identity.origin == .exec })
+        #expect(child.health.uncountedAllocations == 2)
+        #expect(child.health.uncountedBytes == 77 + 78)
+        #expect(child.totals.allocations == 10)
+        #expect(parent.health.unknownFrees == 0 && parent.health.sharedBankCalls == 0)
+        #expect(parent.health.uncountedAllocations == 0)
+    }
+
     /// Threads, forks, signals, jumps and coroutines at once: whatever they do to each other, it ends well.
     @Test func stress() throws {
         let session = try Session()
