@@ -24,7 +24,7 @@
 #define MEMTRACK_EXPORT __attribute__((visibility("default"), used))
 #define MEMTRACK_SMALL_STACK ((size_t)16 << 10) /* of which the kernel may take a quarter */
 #define MEMTRACK_WALK_ROOM ((uintptr_t)4 << 10)
-#define MEMTRACK_REGION_ROOM ((uintptr_t)6 << 10)
+#define MEMTRACK_REGION_ROOM ((uintptr_t)4608) /* 3,824 bytes where the directory is tidied up, too */
 
 #ifndef SS_AUTODISARM
 #define SS_AUTODISARM (1u << 31)
