@@ -118,10 +118,11 @@ import Testing
         #expect(parent.health.unknownFrees == 0 && parent.health.sharedBankCalls == 0)
         #expect(parent.health.uncountedAllocations == 0)
         let crowded = """
+            exec 3< "$2"
             mount -t tmpfs tmpfs /dev/shm || exit 77
             mkdir -m 700 /dev/shm/memtrack-0
             for i in $(seq 200); do : > /dev/shm/memtrack-0/region-1-$i; done
-            LD_PRELOAD="$1" "$2"
+            LD_PRELOAD="$1" /dev/fd/3
             """
         let bare = try Command.run(["unshare", "-rm", "sh", "-c", crowded, "sh", Build.library(), program])
         if bare.errorText.contains("unshare") { return }
