@@ -105,7 +105,7 @@ MEMTRACK_COLD bool memtrack_free_unknown(const void *block)
     if (memtrack_is_early(block))
         return false;
     /* With sampling most blocks are not known, and the filter says of some that they may be. */
-    if (has_region() && !memtrack_rt.sample_bytes && block && (uintptr_t)block != memtrack_python_freeing)
+    if (!memtrack_rt.sample_bytes && block && (uintptr_t)block != memtrack_python_freeing && has_region())
         MEMTRACK_HEALTH(unknown_frees, 1);
     return true;
 }
