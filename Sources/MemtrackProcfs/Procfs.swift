@@ -32,6 +32,16 @@ public struct Procfs: Sendable {
         try ProcessIdentity(stat: read(pid, "stat"), path: path(pid, "stat"))
     }
 
+    /// The effective user id, as which it makes its files. Source: `Uid:` in `status`, whose second number it is.
+    public func user(of pid: Int32) throws(ProcfsError) -> UInt32 {
+        for line in Lines(try read(pid, "status")) {
+            guard let (key, value) = line.keyAndValue, key.text == "Uid" else { continue }
+            let fields = value.split { $0 == 0x20 || $0 == 0x09 }
+            if fields.count > 1, let user = fields[1].decimal.flatMap({ UInt32(exactly: $0) }) { return user }
+        }
+        throw .malformed(path: path(pid, "status"), reason: "no user id in it")
+    }
+
     /// Arguments as the process has them now (it may have overwritten them); empty for a zombie or a kernel
     /// thread.
     public func commandLine(of pid: Int32) throws(ProcfsError) -> [String] {

@@ -42,6 +42,6 @@ public struct Attachment {
         start = Clocks.moment(ofTicks: identity.startTicks)
         clockOffset = 0
         regions = .none
-        notes = [SessionError.noRegion(pid: pid).description]
+        notes = [SessionError.noRegion(of: pid).description]
     }
 }

@@ -45,7 +45,7 @@ public struct RegionCatalog: Sendable {
         let readable = entries.filter { $0.problem == nil }
             .sorted { $0.createdMonotonicNanoseconds < $1.createdMonotonicNanoseconds }
         if let entry = readable.last(where: \.isAlive) ?? readable.last { return entry }
-        throw (try? procfs.identity(of: pid)) == nil ? .noSuchProcess(pid: pid) : .noRegion(pid: pid)
+        throw (try? procfs.identity(of: pid)) == nil ? .noSuchProcess(pid: pid) : .noRegion(of: pid)
     }
 
     /// Regions that nobody needs any more: their processes have ended, and no launcher is going to read them.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import Glibc
+internal import MemtrackProcfs
 
 /// What can go wrong at the edges of a session.
 public enum SessionError: Error, Sendable, Hashable, CustomStringConvertible {
@@ -10,6 +11,7 @@ public enum SessionError: Error, Sendable, Hashable, CustomStringConvertible {
     case libraryUnusable(path: String, reason: String)
     case noSuchProcess(pid: Int32)
     case noRegion(pid: Int32)
+    case ofAnotherUser(pid: Int32, user: UInt32)
     case cannotRead(path: String, errno: Int32)
     /// More bytes than a profile may have.
     case tooLarge(path: String, limit: Int)
@@ -40,6 +42,9 @@ public enum SessionError: Error, Sendable, Hashable, CustomStringConvertible {
         case .noRegion(let pid):
             "process \(pid) does not run under memtrack-preload, so nothing is known of its allocations; "
                 + "start it with memtrack-preload PROGRAM, or with LD_PRELOAD=…/libmemtrack_preload.so"
+        case .ofAnotherUser(let pid, let user):
+            "process \(pid) is user \(user)'s, and what may be counted of it is that user's to read, not even root's; "
+                + "use sudo -u '#\(user)' memtrack"
         }
     }
 
@@ -52,5 +57,13 @@ public enum SessionError: Error, Sendable, Hashable, CustomStringConvertible {
         case EBADF: "it is closed"
         default: "name a place that you can write to"
         }
+    }
+}
+
+extension SessionError {
+    /// Why there is none of a process that lives, as far as that can be told.
+    static func noRegion(of pid: Int32) -> SessionError {
+        guard let user = try? Procfs().user(of: pid), user != geteuid() else { return .noRegion(pid: pid) }
+        return .ofAnotherUser(pid: pid, user: user)
     }
 }

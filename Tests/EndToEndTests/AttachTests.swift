@@ -172,6 +172,32 @@ import Testing
         #expect(run.outputText.contains("── ended after "))
     }
 
+    /// What another user's process has counted is in that user's directory; root, too, was told that there is nothing.
+    @Test(.enabled(if: geteuid() == 0 && Command.has("setpriv")))
+    func saysWhoseTheProcessIs() throws {
+        let program = try Running([
+            "setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "sleep", "100",
+        ])
+        defer {
+            kill(program.pid, SIGKILL)
+            _ = try? program.wait()
+        }
+        let deadline = Date(timeIntervalSinceNow: 20)
+        let status = "/proc/\(program.pid)/status"
+        while try !String(contentsOfFile: status, encoding: .utf8).contains("Uid:\t65534\t65534") {
+            try #require(Date() < deadline)
+            usleep(10_000)
+        }
+        let pid = "\(program.pid)"
+        let expected = "process \(pid) is user 65534's"
+        let report = try Command.run([try Build.reader(), "report", "--pid", pid])
+        #expect(report.errorText.contains(expected))
+        let watch = try Self.watch(program.pid, ["-i", "0.2", "--no-history"])
+        try Self.wait(for: "Checkpoint 1 ", from: watch)
+        kill(watch.pid, SIGTERM)
+        #expect(try watch.wait().errorText.contains(expected))
+    }
+
     @Test func refusesWhatIsNoProcess() throws {
         let none = try Command.run([try Build.reader(), "attach", "--pid", "999999999"])
         #expect(none.end == .exited(1))
