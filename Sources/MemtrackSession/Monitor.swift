@@ -112,6 +112,7 @@ public final class Monitor {
             collector = RegionCollector(
                 directory: place, builder: symbols.builder, removesDead: false, family: process.pid)
         }
+        collector?.program = process.pid
         if options.types != nil { collector?.census = ObjectCensus(symbols: symbols) }
         self.requests = requests
         process.alsoWatched = requests?.descriptor ?? -1
@@ -282,7 +283,7 @@ public final class Monitor {
         }
         if let profile = summary.profile { summary.hints = symbols.notes(on: profile) }
         let known = summary.profile == nil ? nil : view
-        record(makeCheckpoint(known, time: time, elapsed: summary.duration) { $0.final })
+        record(makeCheckpoint(known, time: time, elapsed: summary.duration) { $0.last })
         finishHistory()
         summary.profilePath = saveProfile(summary, checkpoint: summary.series.checkpoints.count)
         writeJSON()

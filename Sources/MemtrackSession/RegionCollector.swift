@@ -26,6 +26,8 @@ public final class RegionCollector {
         var stacks = NodeStacks()
         /// Of when it waited at its end.
         var last: Reading?
+        /// The program's own, which ended with its process, not by exec.
+        var endedTheProgram = false
 
         init(name: RegionFileName, file: RegionFile, identity: RegionIdentity) {
             self.name = name
@@ -59,6 +61,8 @@ public final class RegionCollector {
     /// Sum of the ended images, as each stood at its end. Without a table: it would have to be copied whenever the
     /// next image has a new stack.
     private var ended = ProfileAccumulator()
+    /// From the moment on at which the program ended: see `SessionView`.
+    private var endedWithProgram: ProfileAccumulator?
     private var endedRecords: [ProcessRecord] = []
     private var newMarkers: [RegionMarker] = []
     private var missedMarkers = 0
@@ -77,6 +81,8 @@ public final class RegionCollector {
     public private(set) var problems: [String] = []
     /// How the objects of each kind of Python interpreter came to be counted, a sentence for each.
     public private(set) var pythons: Set<PythonNote> = []
+    /// The program: its process as it was started, or is watched.
+    public var program: Int32?
     /// Says what the objects of a process are; nil where nobody asked.
     public var census: ObjectCensus?
     public var onProgress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
@@ -197,8 +203,11 @@ public final class RegionCollector {
         defer { missedMarkers = 0 }
         var past = ended
         past.adopt(builder.table)
+        var last = endedWithProgram
+        last?.adopt(builder.table)
         return SessionView(
-            living: living, ended: past, records: records, markers: markers, missedMarkers: missedMarkers,
+            living: living, ended: past, endedWithProgram: last, records: records, markers: markers,
+            missedMarkers: missedMarkers,
             gauges: gauges, endedGauges: endedGauges, types: types?.types)
     }
 
@@ -239,6 +248,9 @@ extension RegionCollector {
         }
         for image in dead {
             done.insert(image.name)
+            image.endedTheProgram =
+                image.identity.pid == program
+                && !procfs.isAlive(pid: image.identity.pid, at: image.identity.createdBoottimeNanoseconds)
             do throws(RegionError) {
                 waiting.append(Reading(image: image, snapshot: try image.file.snapshot()))
             } catch {
@@ -322,9 +334,18 @@ extension RegionCollector {
         for reading in readings {
             if let line = reading.snapshot.pythonNote { pythons.insert(line) }
             let map = perfMaps.map(of: reading.snapshot.identity.pid)
-            let totals = builder.fold(
-                reading.snapshot, memory: &reading.image.stacks, into: &ended,
-                runtimeName: { address in map?.name(at: address) }, progress: onProgress)
+            func fold(into sum: inout ProfileAccumulator) -> Counters {
+                builder.fold(
+                    reading.snapshot, memory: &reading.image.stacks, into: &sum,
+                    runtimeName: { address in map?.name(at: address) }, progress: onProgress)
+            }
+            if reading.image.endedTheProgram { endedWithProgram = ended.settled }
+            if var last = endedWithProgram {
+                endedWithProgram = nil  // else it would be copied
+                _ = fold(into: &last)
+                endedWithProgram = last
+            }
+            let totals = fold(into: &ended)
             endedRecords.append(
                 ProcessRecord(
                     identity: reading.snapshot.identity, totals: totals, isAlive: false,

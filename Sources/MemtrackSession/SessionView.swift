@@ -8,11 +8,16 @@ public struct SessionView {
     let living: [Profile]
     /// The ended images, as each stood at its end.
     let ended: ProfileAccumulator
+    /// The same, but of those that ended before the program itself only what they allocated.
+    let endedWithProgram: ProfileAccumulator?
 
     /// Living images, and what the ended ones allocated. Added up at each call.
     public var profile: Profile { sum(of: ended.settled) }
     /// The same with what the ended images left unfreed: for a final report. Added up at each call.
     public var final: Profile { sum(of: ended) }
+
+    /// The same with what was live when the program ended: for its last checkpoint. Added up at each call.
+    public var last: Profile { sum(of: endedWithProgram ?? ended.settled) }
 
     /// All images in order of their start.
     public var records: [ProcessRecord]

@@ -28,6 +28,42 @@ import Testing
         return History(text: text, lines: objects, name: names[1])
     }
 
+    /// Children that have ended before the program are not live at its end: what they left unfreed, added up, was the
+    /// peak of the history, and frees went down. In the report it stands, under "live at exit".
+    @Test func lastCheckpointHasWhatWasLiveThen() throws {
+        let directory = try TemporaryDirectory()
+        let script = """
+            import ctypes, os, time
+            libc = ctypes.CDLL(None)
+            libc.malloc.restype = ctypes.c_void_p
+            libc.malloc(ctypes.c_size_t(1000000))
+            for _ in range(3):
+                if os.fork() == 0:
+                    for _ in range(5): libc.malloc(ctypes.c_size_t(1000000))
+                    time.sleep(0.5)
+                    os._exit(0)
+                os.wait()
+            time.sleep(0.8)
+            os._exit(0)
+            """
+        let json = directory.file("end.json")
+        let run = try Command.run([
+            try Build.launcher(), "-q", "-i", "0.2", "--history-dir", directory.file("history"), "--json",
+            json,
+            try #require(Command.python), "-c", script,
+        ])
+        #expect(run.end == .exited(0), "\(run.errorText)")
+        let lines = try Self.history(in: directory.file("history")).lines
+        let totals = lines.compactMap { $0["totals"] as? [String: Any] }
+        let live = totals.compactMap { $0["liveBytes"] as? Int }
+        #expect(try #require(live.max()) > 6_000_000 && live.allSatisfy { $0 < 9_000_000 }, "\(live)")
+        #expect(try #require(live.last) > 1_000_000 && live.last! < 4_000_000, "\(live)")
+        let frees = totals.compactMap { $0["frees"] as? Int }
+        #expect(frees == frees.sorted())
+        let end = try Report(try Data(contentsOf: URL(fileURLWithPath: json)))
+        #expect(try #require(end.totals).liveBytes > 15_000_000)
+    }
+
     @Test func isWrittenAtEachCheckpoint() throws {
         let directory = try TemporaryDirectory()
         let running = try Running([
