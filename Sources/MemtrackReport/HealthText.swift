@@ -2,7 +2,8 @@
 internal import MemtrackProfile
 internal import MemtrackRegion
 
-/// What was lost, and what that means for the figures, in words. Only what a reader should know.
+/// What was lost, what that means for the figures and what can be done about it, in words. Only what a reader should
+/// know.
 enum HealthText {
     static func sentences(_ shim: ShimFigures, totals: Counters) -> [String] {
         let health = shim.health
@@ -17,46 +18,58 @@ enum HealthText {
         }
         add(health.regionRefusals) {
             "The system refused memory for the counters \($0) times (a small or full /dev/shm, or a limit): "
-                + "later allocations count under (region full)."
+                + "later allocations count under (region full). Make room there (df /dev/shm; memtrack clean; in a "
+                + "container --shm-size), raise ulimit -f and -v, or take fewer stacks with --sample or --stack-depth."
         }
         if health.confined > 0 {
             result.append(
                 "The program forbade itself system calls that counting needs (seccomp): what has no room from then on "
-                    + "counts under (region full), and new threads without stacks.")
+                    + "counts under (region full), and new threads without stacks. All is counted where the filter "
+                    + "allows madvise and mmap.")
         }
         if health.uncountedAllocations > 0 {
             let allocations = FigureText.plural(health.uncountedAllocations, "allocation", "allocations")
             result.append(
                 "\(allocations) (\(FigureText.bytes(health.uncountedBytes))) could not be counted at all for want of "
-                    + "memory: in no figure of this report.")
+                    + "memory: in no figure of this report. /dev/shm and the limits of the program (ulimit -a) say why."
+            )
         }
         add(UInt64(clamping: shim.damagedRecords)) {
-            "\($0) records of the region are damaged and were left out: the program may have overwritten them."
+            "\($0) records of the region are damaged and were left out: the program may have overwritten them, as "
+                + "stray writes do. valgrind or -fsanitize=address find these."
         }
         add(health.overflowCells) {
-            "\($0) allocations found the table of sites full: sizes are exact, their sites are unknown."
+            "\($0) allocations found the table of sites full: sizes are exact, their sites are unknown. --stack-depth "
+                + "with a smaller number makes fewer sites, --sample too."
         }
-        add(health.overflowNodes) { "\($0) stacks found the table of stacks full and were not recorded." }
+        add(health.overflowNodes) {
+            "\($0) stacks found the table of stacks full and were not recorded: they are in (region full). "
+                + "--stack-depth with a smaller number makes fewer, --sample too."
+        }
         add(health.sharedBankCalls) {
             "\($0) calls came from threads without counters of their own (more than 1,023 threads, or no room): "
                 + "sizes are exact, allocations are in (stack not taken)."
         }
         add(health.untrackedBlocks) {
             "\($0) blocks (\(FigureText.bytes(health.untrackedBytes))) could not be followed: they count as "
-                + "allocated and freed at once, so live figures miss them."
+                + "allocated and freed at once, so live figures miss them. The program ran out of memory or address "
+                + "space (ulimit -v)."
         }
         add(health.lostModules) {
-            "\($0) places in code belong to libraries that found the table of modules full: they have addresses, no names."
+            "\($0) places in code belong to libraries that found the table of modules full: they have addresses, no "
+                + "names, and what was recorded before has both."
         }
         add(health.lostPythonStacks) {
-            "\($0) allocations by Python functions that found the table of functions full: C frames stand for these."
+            "\($0) allocations by Python functions that found the table of functions full: C frames stand for these; "
+                + "types and sizes are right."
         }
         add(health.truncatedStacks) {
             "\($0) stacks are deeper than \(shim.stackDepth) frames: their outermost callers are missing. "
                 + "--stack-depth N takes more."
         }
         add(health.incompleteStacks) {
-            "\($0) stacks end early, in code without unwind information: sites are right, callers are missing."
+            "\($0) stacks end early, in code without unwind information: sites are right, callers are missing. They "
+                + "are there where such code keeps frame pointers (java: -XX:+PreserveFramePointer)."
         }
         add(health.foreignStacks) {
             "\($0) allocations ran on stacks that are not their thread's (coroutines): callers may be missing."
@@ -64,21 +77,26 @@ enum HealthText {
         add(health.reentrant) {
             "\($0) calls came from signal handlers that interrupted counting: they are in (signal handler)."
         }
-        add(health.childrenLost) { "\($0) forked children could not be counted." }
+        add(health.childrenLost) {
+            "\($0) forked children could not be counted: no region could be made for them, for want of room in /dev/shm."
+        }
         // The loader and early constructors always leave a few.
         if health.unknownFrees > max(100, totals.frees / 1_000) {
             add(health.unknownFrees) {
                 "\($0) blocks were freed that had not been seen allocated: made before counting began, or by "
-                    + "an allocator that is not counted."
+                    + "an allocator that is not counted. No other figure is touched."
             }
         }
-        add(health.lostMarkers) { "\($0) markers found no room." }
-        add(health.lostGauges) { "\($0) gauges found no room." }
+        add(health.lostMarkers) {
+            "\($0) markers are not shown: set in too short a time, or without room for them."
+        }
+        add(health.lostGauges) { "\($0) gauges are not shown: 64 names have room." }
         if health.verifiedStacks > 0 {
             let wrong = health.verifyMismatches
             result.append(
                 "\(FigureText.count(health.verifiedStacks)) stacks were compared with libunwind: "
-                    + (wrong == 0 ? "all equal" : "\(FigureText.count(wrong)) DIFFERENT")
+                    + (wrong == 0
+                        ? "all equal" : "\(FigureText.count(wrong)) DIFFERENT (a defect: please report it)")
                     + (health.verifySkipped > 0
                         ? ", \(FigureText.count(health.verifySkipped)) not comparable." : "."))
         }
