@@ -88,9 +88,9 @@ enum HealthText {
             }
         }
         add(health.lostMarkers) {
-            "\($0) markers are not shown: set in too short a time, or without room for them."
+            "\($0) markers found no room, or came too fast to be shown."
         }
-        add(health.lostGauges) { "\($0) gauges are not shown: 64 names have room." }
+        add(health.lostGauges) { "\($0) gauges found no room: 64 names have it." }
         if health.verifiedStacks > 0 {
             let wrong = health.verifyMismatches
             result.append(
