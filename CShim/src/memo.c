@@ -186,12 +186,14 @@ static int32_t difference(const struct memtrack_memo_entry *entry, const uint64_
 /* Where in the entry's list a place stands, and its word there; past the end where it is not listed. */
 static uint32_t position(const struct memtrack_memo_entry *entry, int32_t place, uint64_t *word)
 {
-    uint32_t end = entry->groups * MEMTRACK_MEMO_GROUP;
-    for (uint32_t i = 0; i < end; i++) {
-        const struct memtrack_memo_group *group = memtrack_memo_group(entry, entry->group[i / MEMTRACK_MEMO_GROUP]);
-        if (group->place[i % MEMTRACK_MEMO_GROUP] == place) {
-            *word = group->word[i % MEMTRACK_MEMO_GROUP];
-            return i;
+    for (uint32_t at = 0; at < entry->groups; at++) {
+        const struct memtrack_memo_group *group = memtrack_memo_group(entry, entry->group[at]);
+#pragma GCC unroll 5
+        for (uint32_t i = 0; i < MEMTRACK_MEMO_GROUP; i++) {
+            if (group->place[i] == place) {
+                *word = group->word[i];
+                return at * MEMTRACK_MEMO_GROUP + i;
+            }
         }
     }
     return UINT32_MAX;
@@ -325,6 +327,7 @@ static const struct memtrack_memo_group *intern_group(struct memtrack_memo *memo
                                                          UINT64_C(0x8ebc6af09c88c6e3)};
     struct memtrack_memo_group group = {.reserved = 0};
     uint64_t hash = words.address[from] * UINT64_C(0x2127599bf4325c37);
+#pragma GCC unroll 5
     for (uint32_t i = 0; i < MEMTRACK_MEMO_GROUP; i++) {
         uint32_t word = from + i < to ? from + i : to - 1;
         group.word[i] = words.word[word];
@@ -335,6 +338,7 @@ static const struct memtrack_memo_group *intern_group(struct memtrack_memo *memo
     if (*known) {
         const struct memtrack_memo_group *other = (const struct memtrack_memo_group *)(const void *)(memo->arena + *known);
         uint64_t differs = 0;
+#pragma GCC unroll 5
         for (uint32_t i = 0; i < MEMTRACK_MEMO_GROUP; i++)
             differs |= (group.word[i] ^ other->word[i]) | (uint64_t)(group.place[i] ^ other->place[i]);
         if (!differs)
