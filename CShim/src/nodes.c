@@ -7,11 +7,11 @@
  * the first node of a run stands in one (intern.h), and the one that begins a chunk of records, so that nobody looks across
  * the end of a chunk. A stack that shares its outer half with another costs one slot, however deep it is.
  *
- * The hash of a node is one of its whole path, not of its parent's id: so the slots of all frames of a stack are known
- * before the first look-up, and are fetched at once instead of one after the other.
+ * Of ten frames that a walk of a compiler has not joined, five stand behind their callers' records, four are made, and one is
+ * looked up.
  */
 #include "intern.h"
-#include "stacks.h"
+#include "walk.h"
 
 #define MEMTRACK_MOST_NODES (MEMTRACK_NODE_CHUNKS * MEMTRACK_NODES_PER_CHUNK)
 
@@ -51,16 +51,18 @@ MEMTRACK_INLINE bool is_child(const struct memtrack_node *node, uint32_t parent,
 }
 
 /* The part of the hash that stands in the table and places the slot. */
-MEMTRACK_INLINE uint32_t tag_of(const struct memtrack_frame *frame)
+MEMTRACK_INLINE uint32_t tag_of(uint32_t parent, const struct memtrack_frame *frame)
 {
-    return (uint32_t)(frame->hash >> 32) ^ (uint32_t)frame->hash;
+    uint64_t key = frame->ip ^ (uint64_t)frame->module << 48 ^ (uint64_t)frame->flags << 44;
+    uint64_t hash = (key + parent * UINT64_C(0xd6e8feb86659fd93)) * UINT64_C(0x9e3779b97f4a7c15);
+    return (uint32_t)(hash >> 32) ^ (uint32_t)hash;
 }
 
 /* The child that a table has; 0 if none. */
 static uint32_t find(const struct memtrack_intern_table *table, uint32_t parent, const struct memtrack_frame *frame,
                      uint32_t flags)
 {
-    uint32_t hash = tag_of(frame);
+    uint32_t hash = tag_of(parent, frame);
     for (uint64_t at = hash & table->mask;; at = (at + 1) & table->mask) {
         uint64_t slot = MEMTRACK_LOAD_ACQUIRE(&table->slots[at]);
         if (slot == 0)
@@ -75,13 +77,20 @@ MEMTRACK_INLINE uint32_t flags_of(const struct memtrack_walk *walk, uint32_t i, 
     return walk->frame[i].flags | (i + 1 == walk->count ? end : 0);
 }
 
+void memtrack_nodes_expect(uint32_t parent, const struct memtrack_frame *frame)
+{
+    const struct memtrack_intern_table *table = MEMTRACK_LOAD_ACQUIRE(&nodes);
+    if (MEMTRACK_LIKELY(table != NULL))
+        __builtin_prefetch(&table->slots[tag_of(parent, frame) & table->mask]);
+}
+
 /* So that it is found; in the table of the region it is in. A handler may have forked meanwhile, and the child has another
  * region, or none. */
-static void put(const struct memtrack_header *region, const struct memtrack_frame *frame, uint32_t id)
+static void put(const struct memtrack_header *region, uint32_t parent, const struct memtrack_frame *frame, uint32_t id)
 {
     struct memtrack_intern_table *table = MEMTRACK_LOAD_ACQUIRE(&nodes);
     if (MEMTRACK_LIKELY(table && MEMTRACK_LOAD(&memtrack_rt.region) == region))
-        memtrack_intern_put(table, (uint64_t)tag_of(frame) << 32 | id);
+        memtrack_intern_put(table, (uint64_t)tag_of(parent, frame) << 32 | id);
 }
 
 /* Makes a run of nodes for frames [0, count), below `parent`. The id of the innermost; 0 where there is no room. */
@@ -92,13 +101,16 @@ static MEMTRACK_COLD uint32_t append(struct memtrack_walk *walk, uint32_t count,
     if (next >= MEMTRACK_MOST_NODES || MEMTRACK_MOST_NODES - next < count || parent >= next)
         return 0; /* full; or a handler has forked, and the parent is one of another region */
     /* Room first: ids taken in vain would stay taken, call after call. */
-    if (!record_made(region, next) || !record_made(region, next + count - 1) || !memtrack_intern_with_room(&nodes))
+    struct memtrack_node *node = record_made(region, next);
+    uint32_t last = next + count - 1;
+    if (!node || (last / MEMTRACK_NODES_PER_CHUNK != next / MEMTRACK_NODES_PER_CHUNK && !record_made(region, last)) ||
+        !memtrack_intern_with_room(&nodes))
         return 0;
-    uint32_t id = MEMTRACK_ADD(&region->node_next, count), first = id;
-    struct memtrack_node *node = NULL;
-    for (uint32_t i = count; i-- > 0; parent = id++) {
+    uint32_t id = MEMTRACK_ADD(&region->node_next, count), first = id, above = parent;
+    for (uint32_t i = count; i-- > 0; parent = id++, node++) {
         struct memtrack_frame *frame = &walk->frame[i];
-        node = node && !begins_chunk(id) ? node + 1 : record_made(region, id);
+        if (MEMTRACK_UNLIKELY(begins_chunk(id) || (id == first && id != next)))
+            node = record_made(region, id);
         if (!node)
             return 0;
         uint32_t flags = flags_of(walk, i, end);
@@ -108,14 +120,14 @@ static MEMTRACK_COLD uint32_t append(struct memtrack_walk *walk, uint32_t count,
         MEMTRACK_STORE_RELEASE(&node->module_index, frame->module);
         frame->node = id;
         if (MEMTRACK_UNLIKELY(begins_chunk(id) && id != first))
-            put(region, frame, id);
+            put(region, parent, frame, id);
         if (flags & MEMTRACK_NODE_TRUNCATED)
             MEMTRACK_ADD(&region->health.truncated_stacks, 1);
         if (flags & MEMTRACK_NODE_INCOMPLETE)
             MEMTRACK_ADD(&region->health.incomplete_stacks, 1);
     }
     /* The whole run is there before anyone can find it. */
-    put(region, &walk->frame[count - 1], first);
+    put(region, above, &walk->frame[count - 1], first);
     return parent;
 }
 
@@ -124,25 +136,7 @@ static MEMTRACK_COLD uint32_t append(struct memtrack_walk *walk, uint32_t count,
 uint32_t memtrack_nodes(struct memtrack_walk *walk, uint32_t from, uint32_t end)
 {
     const struct memtrack_intern_table *table = MEMTRACK_LOAD_ACQUIRE(&nodes);
-    uint64_t hash = from < walk->count ? walk->frame[from].hash : 0;
     uint32_t node = from < walk->count ? walk->frame[from].node : 0;
-    for (uint32_t i = from; i-- > 0;) {
-        struct memtrack_frame *frame = &walk->frame[i];
-        uint64_t key = frame->ip ^ (uint64_t)frame->module << 48 ^ (uint64_t)frame->flags << 44;
-        hash = (hash + key) * UINT64_C(0x9e3779b97f4a7c15); /* four cycles a frame; the rest waits for nobody */
-        frame->hash = hash;
-        if (MEMTRACK_LIKELY(table != NULL))
-            __builtin_prefetch(&table->slots[tag_of(frame) & table->mask]);
-    }
-    for (uint32_t i = from; table && i-- > 0;) {
-        uint32_t tag = tag_of(&walk->frame[i]);
-        uint64_t slot = MEMTRACK_LOAD_ACQUIRE(&table->slots[tag & table->mask]);
-        if (slot >> 32 == tag) {
-            const struct memtrack_node *record = record_of((uint32_t)slot);
-            __builtin_prefetch(record);
-            __builtin_prefetch(record + 1);
-        }
-    }
     const struct memtrack_node *record = node ? record_of(node) : NULL;
     for (uint32_t i = from; i-- > 0;) {
         struct memtrack_frame *frame = &walk->frame[i];

@@ -71,9 +71,8 @@ struct memtrack_python_stack {
 
 struct memtrack_python_frame {
     uint64_t word;         /* 0: dead */
-    uint64_t hash;         /* of the path in the region */
     uint32_t parent;       /* frame further out; 0 none, 1 none known: the depth limit cut them off */
-    uint32_t node;         /* in the region; 0: frames of C code alone so far */
+    uint32_t node;         /* of the path in the region; 0: frames of C code alone so far */
     uint32_t next;         /* older frame of the same head, 0 none */
     uint32_t next_of_code; /* the same by code object */
 };

@@ -46,7 +46,7 @@ uint32_t memtrack_python_on_top(struct memtrack_thread *thread, uint32_t stack, 
         count--;
     if (!count)
         return outer->node;
-    walk->frame[count] = (struct memtrack_frame){.node = outer->node, .hash = outer->hash};
+    walk->frame[count] = (struct memtrack_frame){.node = outer->node};
     walk->count = count + 1;
     return memtrack_nodes(walk, count, 0);
 }

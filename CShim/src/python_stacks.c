@@ -142,7 +142,6 @@ static uint32_t add_frame(struct memtrack_thread *thread, struct memtrack_python
     struct memtrack_python_frame *outer = &cache->frames[parent], *frame = &cache->frames[cache->frames_used];
     if (cache->frames_used == MEMTRACK_PYTHON_FRAMES)
         return 0;
-    frame->hash = outer->hash;
     frame->node = outer->node;
     frame->next_of_code = 0;
     if (code) {
@@ -153,9 +152,8 @@ static uint32_t add_frame(struct memtrack_thread *thread, struct memtrack_python
         memtrack_walk_begin(walk);
         walk->count = outer->node ? 2 : 1;
         walk->frame[0] = (struct memtrack_frame){.ip = line->line, .module = line->module};
-        walk->frame[1] = (struct memtrack_frame){.node = outer->node, .hash = outer->hash};
+        walk->frame[1] = (struct memtrack_frame){.node = outer->node};
         frame->node = memtrack_nodes(walk, 1, parent == MEMTRACK_FRAME_CUT ? MEMTRACK_NODE_TRUNCATED : 0);
-        frame->hash = walk->frame[0].hash;
         if (!frame->node)
             return 0;
         uint32_t *of_code = &cache->code_heads[memtrack_python_hash(code >> 4, 0, MEMTRACK_PYTHON_CODE_HEADS)];

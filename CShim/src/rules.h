@@ -11,6 +11,7 @@
 #define MEMTRACK_PACKED_FORM UINT64_C(0x3f) /* kind and flags */
 #define MEMTRACK_PACKED_MODULE(packed) ((uint16_t)((packed) >> 6))
 #define MEMTRACK_PACKED_CFA(packed) ((int64_t)(packed) >> 40)
+#define MEMTRACK_PACKED_RBP(packed) (((int64_t)((packed) << 24) >> 46) * 8)
 
 #define MEMTRACK_RULE_GENERATIONS 0x8000u
 
@@ -34,7 +35,7 @@ MEMTRACK_INLINE struct memtrack_rule memtrack_rule_unpack(uint64_t packed)
     rule.kind = packed & 7;
     rule.flags = (packed >> 3) & 7;
     rule.module_index = MEMTRACK_PACKED_MODULE(packed);
-    rule.rbp_offset = (int32_t)((int64_t)(packed << 24) >> 46) * 8;
+    rule.rbp_offset = (int32_t)MEMTRACK_PACKED_RBP(packed);
     rule.cfa_offset = (int32_t)MEMTRACK_PACKED_CFA(packed);
     return rule;
 }

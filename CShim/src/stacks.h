@@ -20,8 +20,7 @@ struct memtrack_frame {
     uint64_t sp;
     uint64_t rbp;
     uint64_t rbp_slot;   /* where rbp was read */
-    uint64_t hash;       /* of the path from the outermost frame to this one */
-    uint32_t node;       /* of that path */
+    uint32_t node;       /* of the path from the outermost frame to this one */
     uint32_t first_word; /* words from here on were read by this frame and those further out */
     uint16_t module;
     uint8_t flags;       /* MEMTRACK_NODE_SIGNAL */

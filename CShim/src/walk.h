@@ -39,6 +39,9 @@ MEMTRACK_INLINE void memtrack_walk_depend(struct memtrack_walk *walk, uint64_t a
 bool memtrack_walk_frame_pointer(struct memtrack_thread *thread, struct memtrack_walk *walk, uint64_t ip, uint64_t sp,
                                  uint64_t rbp, uint64_t *caller, uint64_t *caller_rbp);
 
+/* This frame will be looked for below that parent (memtrack_nodes): what is waited for longest is fetched now. In nodes.c. */
+void memtrack_nodes_expect(uint32_t parent, const struct memtrack_frame *frame);
+
 /* Walks by rules alone, in thread->walk, or in thread->last_walk where it could be joined: returns which. NULL where some
  * frame needs the full unwinder; the walk must then start again. */
 struct memtrack_walk *memtrack_walk_by_rules(struct memtrack_thread *thread, const uintptr_t *hook, uint32_t depth);

@@ -56,10 +56,22 @@ static uint32_t rbp_word(const struct memtrack_walk *last, uint32_t at)
 /* The first word that frames from `at` on have read and that is another one now; end_word if none. */
 static uint32_t first_changed(const struct memtrack_walk *last, uint32_t at, uint32_t except)
 {
-    for (uint32_t word = last->frame[at].first_word; word < last->end_word; word++)
-        if (MEMTRACK_UNLIKELY(*(const uint64_t *)last->word_address[word] != last->word[word]) && word != except)
-            return word;
-    return last->end_word;
+    const uint64_t *address = last->word_address, *value = last->word;
+    uint32_t word = last->frame[at].first_word, end = last->end_word;
+    while (word < end) {
+        for (; end - word >= 4; word += 4) { /* four at a time: half the instructions */
+            uint64_t differs = 0;
+#pragma GCC unroll 4
+            for (uint32_t i = 0; i < 4; i++)
+                differs |= *(const uint64_t *)address[word + i] ^ value[word + i];
+            if (MEMTRACK_UNLIKELY(differs))
+                break;
+        }
+        for (uint32_t stop = end - word < 4 ? end : word + 4; word < stop; word++)
+            if (MEMTRACK_UNLIKELY(*(const uint64_t *)address[word] != value[word]) && word != except)
+                return word;
+    }
+    return end;
 }
 
 /* Can the last walk take the frames and words of this one in front of its frame `at`, and go on to any length? */
@@ -178,6 +190,8 @@ static enum joined join(struct memtrack_walk *walk, struct memtrack_walk *last, 
         pass_on_rbp(last, from, state);
     if (except != NO_WORD)
         last->word_address[except] = state->rbp_slot;
+    if (walk->count)
+        memtrack_nodes_expect(frame->node, &walk->frame[walk->count - 1]);
     put_in_front(last, from, walk);
     if (is_open) {
         *state = reopen(last);
@@ -233,7 +247,8 @@ MEMTRACK_INLINE enum advance advance(struct memtrack_thread *thread, struct memt
     return caller == 0 ? ENDED : ADVANCED;
 }
 
-/* The same for the commonest rule: the CFA is rsp and a constant, and rbp is the caller's. False: take the other way. */
+/* The same for the commonest rules, where the CFA is rsp and a constant, and rbp is the caller's; or was saved there
+ * (`rbp_offset`). False: take the other way. */
 MEMTRACK_INLINE bool advance_by_rsp(struct memtrack_thread *thread, struct memtrack_walk *walk, int64_t offset,
                                     struct state *state)
 {
@@ -246,23 +261,40 @@ MEMTRACK_INLINE bool advance_by_rsp(struct memtrack_thread *thread, struct memtr
     return true;
 }
 
+MEMTRACK_INLINE bool advance_with_rbp(struct memtrack_thread *thread, struct memtrack_walk *walk,
+                                      struct memtrack_frame *frame, int64_t offset, int64_t rbp_offset,
+                                      struct state *state)
+{
+    uint64_t rbp, rbp_slot = state->sp + (uint64_t)offset + (uint64_t)rbp_offset;
+    if (MEMTRACK_UNLIKELY(!memtrack_walk_read(thread, walk, rbp_slot, &rbp)) ||
+        !advance_by_rsp(thread, walk, offset, state))
+        return false;
+    frame->rbp_use |= MEMTRACK_RBP_RELOADED;
+    state->rbp = rbp;
+    state->rbp_slot = rbp_slot;
+    state->rbp_noted = false;
+    return true;
+}
+
 struct memtrack_walk *memtrack_walk_by_rules(struct memtrack_thread *thread, const uintptr_t *hook, uint32_t depth)
 {
     struct memtrack_walk *walk = thread->walk, *last = thread->last_walk;
-    uint32_t joint = 0; /* frames of the last walk before this one cannot be met any more */
-    uint32_t joints = walk->foreign ? 0 : last->count;
+    const struct memtrack_frame *joint = last->frame; /* those before this one cannot be met any more */
+    const struct memtrack_frame *joints = last->frame + (walk->foreign ? 0 : last->count);
     struct state state = {.ip = hook[1], .sp = walk->base + 8, .rbp = hook[0], .rbp_slot = walk->base - 8};
     walk->by_rules = true;
     for (;;) {
-        while (joint < joints && last->frame[joint].sp < state.sp)
+        while (joint < joints && joint->sp < state.sp)
             joint++;
-        if (joint < joints && last->frame[joint].sp == state.sp && last->frame[joint].ip == state.ip) {
-            enum joined joined = join(walk, last, &joint, &state, depth);
+        if (joint < joints && joint->sp == state.sp && joint->ip == state.ip) {
+            uint32_t at = (uint32_t)(joint - last->frame);
+            enum joined joined = join(walk, last, &at, &state, depth);
             if (joined == JOINED)
                 return last;
+            joint = last->frame + at;
             if (joined == JOINED_OPEN) {
                 walk = last;
-                joints = 0;
+                joint = joints = NULL;
             }
         }
         uint64_t packed = memtrack_rule_packed(state.ip, false);
@@ -276,9 +308,15 @@ struct memtrack_walk *memtrack_walk_by_rules(struct memtrack_thread *thread, con
             .module = MEMTRACK_PACKED_MODULE(packed),
             .rbp_use = state.rbp_noted ? MEMTRACK_RBP_NOTED : 0,
         };
-        if (MEMTRACK_LIKELY((packed & MEMTRACK_PACKED_FORM) == MEMTRACK_RULE_RSP && walk->count < depth)) {
-            if (advance_by_rsp(thread, walk, MEMTRACK_PACKED_CFA(packed), &state))
-                continue;
+        if (MEMTRACK_LIKELY(walk->count < depth)) {
+            uint64_t form = packed & MEMTRACK_PACKED_FORM;
+            if (form == MEMTRACK_RULE_RSP) {
+                if (advance_by_rsp(thread, walk, MEMTRACK_PACKED_CFA(packed), &state))
+                    continue;
+            } else if (form == (MEMTRACK_RULE_RSP | MEMTRACK_RULE_RBP_AT_CFA << 3)) {
+                if (advance_with_rbp(thread, walk, frame, MEMTRACK_PACKED_CFA(packed), MEMTRACK_PACKED_RBP(packed), &state))
+                    continue;
+            }
         }
         struct memtrack_rule rule = memtrack_rule_unpack(packed);
         if (rule.kind == MEMTRACK_RULE_FULL || rule.flags & MEMTRACK_RULE_SIGNAL) {
