@@ -31,7 +31,8 @@ public final class ProfileBuilder {
     /// Code numbers of addresses by file; `frames` is indexed by them.
     private var codes = AddressTable()
     /// Frames of a code number, outermost first: the order in which a stack is built up. 0 is none.
-    private var frames: [[FrameID]] = [[]]
+    private var frameRanges: [Range<UInt32>] = [0..<0]
+    private var frames: [FrameID] = []
     /// The stack of (caller's stack, code number).
     private var steps = AddressTable()
 
@@ -41,7 +42,7 @@ public final class ProfileBuilder {
     }
 
     /// Symbolized addresses so far.
-    public var symbolizedCount: Int { frames.count - 1 }
+    public var symbolizedCount: Int { frameRanges.count - 1 }
 
     /// Names of all stacks so far. Who keeps it makes the builder copy it when it next adds to it.
     public var table: StackTable {
@@ -119,8 +120,8 @@ public final class ProfileBuilder {
             let address = module.isPython ? lookup : lookup &- module.bias
             var code = codes.number(address, UInt32(truncatingIfNeeded: file))
             if code == 0 {
-                code = UInt32(frames.count)
-                frames.append([])
+                code = UInt32(frameRanges.count)
+                frameRanges.append(0..<0)
                 codes.set(code, address, UInt32(truncatingIfNeeded: file))
                 missing.append(CodeAddress(file: file, address: address, code: code))
             }
@@ -143,7 +144,9 @@ public final class ProfileBuilder {
         let ordered = missing.sorted { ($0.file, $0.address) < ($1.file, $1.address) }
         for (done, address) in ordered.enumerated() {
             progress(done, ordered.count)
-            frames[Int(address.code)] = frames(at: address)
+            let start = UInt32(frames.count)
+            frames += frames(at: address)
+            frameRanges[Int(address.code)] = start..<UInt32(frames.count)
         }
         progress(ordered.count, ordered.count)
     }
@@ -217,14 +220,17 @@ public final class ProfileBuilder {
 
     /// The stack that goes on from a caller's into the code of an address.
     private func step(from caller: StackID, to code: UInt32) -> StackID {
-        let known = steps.number(UInt64(caller) << 32 | UInt64(code), 0)
+        let isNew = interner.isNewest(caller)
+        let known = isNew ? 0 : steps.number(UInt64(caller) << 32 | UInt64(code), 0)
         if known != 0 { return known }
         var stack = caller
-        for (depth, frame) in frames[Int(code)].enumerated() {
-            stack = interner.stack(parent: stack, frame: frame, isInlined: depth > 0)
+        let range = frameRanges[Int(code)]
+        for place in range {
+            let frame = frames[Int(place)]
+            stack = interner.stack(parent: stack, frame: frame, isInlined: place > range.lowerBound)
         }
-        // The shim's own code has no frames, and an empty stack no number.
-        if stack != 0 { steps.set(stack, UInt64(caller) << 32 | UInt64(code), 0) }
+        // The shim's own code has no frames, and an empty stack no number. What comes once is not looked for again.
+        if stack != 0 && !isNew { steps.set(stack, UInt64(caller) << 32 | UInt64(code), 0) }
         return stack
     }
 

@@ -22,11 +22,14 @@ public struct StackInterner {
     /// - Parameter isInlined: the frame's code is part of its caller's.
     public mutating func stack(parent: StackID, frame: FrameID, isInlined: Bool = false) -> StackID {
         let key = UInt64(parent) << 32 | UInt64(frame) << 1 | (isInlined ? 1 : 0)
-        if let id = stackIDs[key] { return id }
+        if !isNewest(parent), let id = stackIDs[key] { return id }
         let id = table.add(parent: parent, frame: frame, isInlined: isInlined)
         stackIDs[key] = id
         return id
     }
+
+    /// The newest stack calls nothing yet: most stacks of a region come one frame after the other, and need no look-up.
+    func isNewest(_ stack: StackID) -> Bool { stack != 0 && Int(stack) == table.count }
 
     /// Brings the table's order of frames up to date.
     mutating func rank() { table.rank() }

@@ -13,9 +13,11 @@ struct PprofEncoder {
     private var strings: [String: Int64] = ["": 0]
     private var functions: [FunctionKey: UInt64] = [:]
     private var mappings: [String: UInt64] = [:]
-    private var locations: [[FrameID]: UInt64] = [:]
-    /// Of each innermost node of a location: its location, and the node of its caller.
-    private var steps: [StackID: (location: UInt64, caller: StackID)] = [:]
+    /// Locations of several frames, inlined into each other; and by its frame the location of each that is alone.
+    private var locations: [[FrameID]: UInt32] = [:]
+    private var locationsOfOne: [UInt32]
+    /// Of each innermost node of a location: its location, 0 where it is not known yet, and the node of its caller.
+    private var steps: [(location: UInt32, caller: StackID)]
 
     private struct FunctionKey: Hashable {
         var name: String
@@ -30,6 +32,8 @@ struct PprofEncoder {
     private init(_ profile: Profile) {
         self.profile = profile
         message.stringTable = [""]
+        locationsOfOne = Array(repeating: 0, count: profile.table.frames.count)
+        steps = Array(repeating: (0, 0), count: profile.table.count + 1)
     }
 
     private mutating func encode(_ loaded: LoadedProfile) -> PprofProfile {
@@ -98,34 +102,44 @@ struct PprofEncoder {
         var id = stack
         while id != 0 {
             let step = step(from: id)
-            result.append(step.location)
+            result.append(UInt64(step.location))
             id = step.caller
         }
         return result
     }
 
     /// The location that begins at a node, innermost inlined function first, and the caller's node.
-    private mutating func step(from stack: StackID) -> (location: UInt64, caller: StackID) {
-        if let known = steps[stack] { return known }
+    private mutating func step(from stack: StackID) -> (location: UInt32, caller: StackID) {
+        let known = steps[Int(stack)]
+        if known.location != 0 { return known }
         let table = profile.table
-        var frames: [FrameID] = []
-        var id = stack
-        var isInlined = true
-        while isInlined && id != 0 {
-            frames.append(table.innermost(of: id))
-            isInlined = table.isInlined(id)
-            id = table.parent(of: id)
+        var id = table.parent(of: stack)
+        let innermost = table.innermost(of: stack)
+        let location: UInt32
+        if table.isInlined(stack) {
+            var frames = [innermost]
+            var isInlined = true
+            while isInlined && id != 0 {
+                frames.append(table.innermost(of: id))
+                isInlined = table.isInlined(id)
+                id = table.parent(of: id)
+            }
+            location = self.location(frames)
+        } else {
+            if locationsOfOne[Int(innermost)] == 0 {
+                locationsOfOne[Int(innermost)] = self.location([innermost])
+            }
+            location = locationsOfOne[Int(innermost)]
         }
-        let step = (location: location(frames), caller: id)
-        steps[stack] = step
-        return step
+        steps[Int(stack)] = (location, id)
+        return (location, id)
     }
 
-    private mutating func location(_ frames: [FrameID]) -> UInt64 {
+    private mutating func location(_ frames: [FrameID]) -> UInt32 {
         if let known = locations[frames] { return known }
-        let id = UInt64(message.location.count) + 1
+        let id = UInt32(message.location.count) + 1
         var record = PprofLocation()
-        record.id = id
+        record.id = UInt64(id)
         let outer = profile.table.frame(frames[frames.count - 1])
         if !outer.module.isEmpty { record.mappingID = mapping(outer.module) }
         if let address = outer.fileAddress { record.address = address }
