@@ -10,10 +10,14 @@ struct ProcessTree {
 
     private struct Place {
         var record: Int
-        var prefix: String
+        /// Of each ancestor below the root, outermost first, whether another process stands under its parent further down.
+        var goesOn: [Bool]
         var isLast: Bool
         var depth: Int
     }
+
+    /// Deeper levels are not indented further, so that the names stay readable.
+    private static let deepest = 12
 
     func write(to lines: inout TextLines) {
         let order = records.indices.sorted {
@@ -36,19 +40,22 @@ struct ProcessTree {
                 .init(title: "live at end", dropOrder: 0), .init(title: "peak", dropOrder: 2),
                 .init(title: "allocations", dropOrder: 3), .init(title: "RSS", dropOrder: 1),
             ], textTitle: "process")
-        var stack = roots.reversed().map { Place(record: $0, prefix: "", isLast: true, depth: 0) }
+        var places: [Place] = []
+        var stack = roots.reversed().map { Place(record: $0, goesOn: [], isLast: true, depth: 0) }
         while let place = stack.popLast() {
-            table.rows.append(row(place))
+            places.append(place)
             let below = children[place.record] ?? []
-            // Deeper levels are not indented further, so that the names stay readable.
-            let indent = place.depth == 0 || place.depth > 12 ? "" : (place.isLast ? "   " : "│  ")
+            let isIndented = place.depth > 0 && place.depth <= Self.deepest
+            let goesOn = isIndented ? place.goesOn + [!place.isLast] : place.goesOn
             for (number, child) in below.enumerated().reversed() {
                 stack.append(
                     Place(
-                        record: child, prefix: place.prefix + indent, isLast: number == below.count - 1,
+                        record: child, goesOn: goesOn, isLast: number == below.count - 1,
                         depth: place.depth + 1))
             }
         }
+        let levels = places.map(\.depth).max() ?? 0
+        for place in places { table.rows.append(row(place, levels: min(levels, Self.deepest + 1))) }
         let hidden = order.filter { !shown.contains($0) }
         if !hidden.isEmpty { table.rows.append(rest(hidden)) }
         if records.count > 1 { table.rows.append(total()) }
@@ -93,9 +100,17 @@ struct ProcessTree {
         return result
     }
 
-    private func row(_ place: Place) -> Table.Row {
+    /// The lines that lead to a process. Where all `levels` would take more than half of the room, each gets less of it.
+    private static func branch(_ place: Place, levels: Int, room: Int) -> String {
+        if place.depth == 0 { return "" }
+        let width = max(1, min(3, room / 2 / max(levels, 1)))
+        let (line, fork, end) = [("│", "├", "└"), ("│ ", "├ ", "└ "), ("│  ", "├─ ", "└─ ")][width - 1]
+        let gap = String(repeating: " ", count: width)
+        return place.goesOn.map { $0 ? line : gap }.joined() + (place.isLast ? end : fork)
+    }
+
+    private func row(_ place: Place, levels: Int) -> Table.Row {
         let record = records[place.record]
-        let branch = place.depth == 0 ? "" : place.prefix + (place.isLast ? "└─ " : "├─ ")
         let name = Escape.text(Frame.baseName(record.executable)) + " (\(record.pid))"
         var state = record.origin == .fork ? "  forked" : ""
         if record.totals == nil { state += "  not counted" }
@@ -103,7 +118,8 @@ struct ProcessTree {
         return Table.Row(
             cells: Self.cells(record.totals, rss: record.figures?.rss),
             text: { room in
-                let branch = DisplayWidth.truncateMiddle(branch, to: room / 2)
+                let branch = DisplayWidth.truncateMiddle(
+                    Self.branch(place, levels: levels, room: room), to: room / 2)
                 let free = room - DisplayWidth.of(branch)
                 let shown = DisplayWidth.truncateMiddle(name, to: free)
                 let fits = DisplayWidth.of(shown) + DisplayWidth.of(state) <= free

@@ -227,7 +227,9 @@ public final class Monitor {
             session.gauges = view.lastGauges
             saveProfile(session, checkpoint: checkpoint.number)
         }
-        show(CheckpointText.render(checkpoint, layout: screen.layout, types: typeOptions))
+        show(
+            CheckpointText.render(
+                checkpoint, layout: screen.layout, sizeClassLimit: options.rows, types: typeOptions))
     }
 
     private func view(_ capture: RegionCollector.Capture?) -> SessionView? {
