@@ -8,14 +8,14 @@ struct CSV {
         text += cells.map(Self.quoted).joined(separator: ",") + "\n"
     }
 
-    /// Text of the target may begin like a formula, which a spreadsheet would run: a tab before it says that it
-    /// is text (OWASP, "CSV injection").
+    /// Text of the target, fit for a terminal, where this is written as long as no file is named. It may begin like a formula,
+    /// which a spreadsheet would run: a tab before it says that it is text (OWASP, "CSV injection").
     static func text(_ text: String) -> String {
-        guard let first = text.utf8.first, formulaStarts.contains(first) else { return text }
-        return "\t" + text
+        guard let first = text.utf8.first, formulaStarts.contains(first) else { return Escape.text(text) }
+        return "\t" + Escape.text(text)
     }
 
-    private static let formulaStarts: [UInt8] = Array("=+-@\t\r".utf8)
+    private static let formulaStarts: [UInt8] = Array("=+-@".utf8)
     private static let quotable: [UInt8] = Array("\",\n\r\t".utf8)
 
     private static func quoted(_ cell: String) -> String {
