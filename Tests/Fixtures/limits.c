@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * `limits huge`      a block of 300 GiB and a slightly larger one; 77 where they are refused
- * `limits many N`    N distinct stacks, each with a block of its own size class, half of them freed
+ * `limits many N`    N distinct stacks, each with a block of its own size class, half of them freed; prints what is in them
  * `limits heap N`    N MiB in blocks of 1 MiB and of 1 KiB, all written, all freed
  */
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #define SITE __attribute__((noinline, noclone))
 #define KEEP(block) __asm__ volatile("" : : "r"(block) : "memory")
@@ -46,14 +49,23 @@ SITE static void *descend(int depth, unsigned path, size_t size)
 
 static int many(int count)
 {
+    unsigned char **block = mmap(NULL, (size_t)count * sizeof(*block) + 1, PROT_READ | PROT_WRITE,
+                                 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0); /* no allocation of its own */
     for (int i = 0; i < count; i++) {
-        void *block = descend(20, (unsigned)i, (size_t)1 << (i % 12));
-        if (!block)
+        size_t size = (size_t)1 << (i % 12);
+        block[i] = descend(20, (unsigned)i, size);
+        if (!block[i])
             return 1;
+        memset(block[i], i, size);
         if (i % 2)
-            free(block);
+            free(block[i]);
     }
-    return 0;
+    unsigned long sum = 0;
+    for (int i = 0; i < count; i += 2)
+        sum = sum * 31 + block[i][0] + block[i][((size_t)1 << (i % 12)) - 1];
+    char text[32];
+    int length = snprintf(text, sizeof(text), "%lu\n", sum);
+    return write(1, text, (size_t)length) != length;
 }
 
 static int heap(int megabytes)

@@ -9,8 +9,8 @@ import MemtrackSymbols
 /// What libFuzzer runs: any damage to a region gives an error or a report, and never a trap.
 ///
 /// An input is a list of patches of 8 bytes to a region that uses every table: place (2 bytes, a word of 4 bytes), how (1:
-/// set 4 bytes, set 8, add, or the byte as it is), 1 unused, value (4). One that begins with ff is a whole file, of the
-/// length of the rest: each byte is told by its difference (exclusive or) from that region, so that no seed grows old.
+/// set 4 bytes, set 8, add, or the byte as it is), 1 unused, value (4). One that begins with ff or fe is a file: see
+/// WholeFile.swift.
 enum FuzzRegion {
     struct State {
         var path: String
@@ -31,25 +31,15 @@ enum FuzzRegion {
     }()
 
     static func run(_ input: UnsafeRawBufferPointer) {
-        if input.first == 0xff {
-            whole(UnsafeRawBufferPointer(rebasing: input.dropFirst()))
+        if let file = wholeFile(input, of: state.pristine) {
+            whole(file)
         } else {
             patched(input)
         }
     }
 
-    private static func whole(_ bytes: UnsafeRawBufferPointer) {
+    private static func whole(_ file: [UInt8]) {
         let path = state.path + "-whole"
-        var file = [UInt8](bytes)
-        file.withUnsafeMutableBytes { file in
-            // By words: each step of a loop is one that the fuzzer counts.
-            for at in stride(from: 0, to: min(file.count, state.pristine.count) - 7, by: 8) {
-                let sound = (state.mapping + at).load(as: UInt64.self)
-                file.storeBytes(
-                    of: sound ^ file.load(fromByteOffset: at, as: UInt64.self), toByteOffset: at,
-                    as: UInt64.self)
-            }
-        }
         let descriptor = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
         precondition(descriptor >= 0)
         _ = write(descriptor, file, file.count)

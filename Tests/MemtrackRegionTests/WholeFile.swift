@@ -1,0 +1,1 @@
+../Fuzz/Region/WholeFile.swift
