@@ -36,6 +36,8 @@ import Testing
         } else {
             #expect(words.contains("1 process found no room to count in"), "\(words)")
         }
-        #expect(((report.health["regionRefusals"] ?? 0) > 0) == words.contains("raise ulimit -f and -v"), "\(words)")
+        #expect(
+            ((report.health["regionRefusals"] ?? 0) > 0) == words.contains("raise ulimit -f and -v"),
+            "\(words)")
     }
 }

@@ -44,7 +44,8 @@ import Testing
             try snapshot(of: input)
         } throws: { error in
             error as? RegionError
-                == .truncated(directory.file("region"), expected: UInt64(sound), found: UInt64(input.count - 1))
+                == .truncated(
+                    directory.file("region"), expected: UInt64(sound), found: UInt64(input.count - 1))
         }
     }
 

@@ -8,7 +8,8 @@ enum Allowed {
         geteuid() == 0 && Command.has("unshare")
         && succeeds(["unshare", "-m", "sh", "-c", "mount -t tmpfs -o size=4k none /tmp"])
 
-    static let pidNamespaces = geteuid() == 0 && Command.has("unshare") && succeeds(["unshare", "-p", "--fork", "true"])
+    static let pidNamespaces =
+        geteuid() == 0 && Command.has("unshare") && succeeds(["unshare", "-p", "--fork", "true"])
 
     static let tracing = Command.has("strace") && succeeds(["strace", "-qq", "-o", "/dev/null", "true"])
 
@@ -16,8 +17,9 @@ enum Allowed {
         let group = "/sys/fs/cgroup/memory/memtrack-probe-\(getpid())"
         guard geteuid() == 0, mkdir(group, 0o755) == 0 else { return false }
         defer { rmdir(group) }
-        return (try? "33554432".write(
-            toFile: group + "/memory.limit_in_bytes", atomically: false, encoding: .utf8)) != nil
+        return
+            (try? "33554432".write(
+                toFile: group + "/memory.limit_in_bytes", atomically: false, encoding: .utf8)) != nil
     }()
 
     private static func succeeds(_ command: [String]) -> Bool {
