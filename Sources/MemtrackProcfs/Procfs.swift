@@ -42,6 +42,15 @@ public struct Procfs: Sendable {
         throw .malformed(path: path(pid, "status"), reason: "no user id in it")
     }
 
+    /// The process that a thread is one of; of a process's number, that. Source: `Tgid:` in `status`.
+    public func process(ofThread thread: Int32) throws(ProcfsError) -> Int32 {
+        for line in Lines(try read(thread, "status")) {
+            guard let (key, value) = line.keyAndValue, key.text == "Tgid" else { continue }
+            if let process = value.decimal.flatMap({ Int32(exactly: $0) }) { return process }
+        }
+        throw .malformed(path: path(thread, "status"), reason: "no thread group in it")
+    }
+
     /// Arguments as the process has them now (it may have overwritten them); empty for a zombie or a kernel
     /// thread.
     public func commandLine(of pid: Int32) throws(ProcfsError) -> [String] {

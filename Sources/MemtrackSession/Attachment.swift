@@ -20,6 +20,9 @@ public struct Attachment {
     public let notes: [String]
 
     public init(pid: Int32) throws {
+        if let process = try? Procfs().process(ofThread: pid), process != pid {
+            throw SessionError.isThread(pid, of: process)
+        }
         process = try AttachedProcess(pid: pid)
         if let entry = try? RegionCatalog().newest(pid: pid), entry.isAlive,
             let identity = try? RegionFile(path: entry.path).identity(),

@@ -11,6 +11,7 @@ public enum SessionError: Error, Sendable, Hashable, CustomStringConvertible {
     case libraryUnusable(path: String, reason: String)
     case noSuchProcess(pid: Int32)
     case noRegion(pid: Int32)
+    case isThread(Int32, of: Int32)
     case ofAnotherUser(pid: Int32, user: UInt32)
     case cannotRead(path: String, errno: Int32)
     /// More bytes than a profile may have.
@@ -42,6 +43,8 @@ public enum SessionError: Error, Sendable, Hashable, CustomStringConvertible {
         case .noRegion(let pid):
             "process \(pid) does not run under memtrack-preload, so nothing is known of its allocations; "
                 + "start it with memtrack-preload PROGRAM, or with LD_PRELOAD=…/libmemtrack_preload.so"
+        case .isThread(let thread, let process):
+            "\(thread) is a thread of process \(process); give --pid \(process)"
         case .ofAnotherUser(let pid, let user):
             "process \(pid) is user \(user)'s, and what may be counted of it is that user's to read, not even root's; "
                 + "use sudo -u '#\(user)' memtrack"
@@ -63,6 +66,9 @@ public enum SessionError: Error, Sendable, Hashable, CustomStringConvertible {
 extension SessionError {
     /// Why there is none of a process that lives, as far as that can be told.
     static func noRegion(of pid: Int32) -> SessionError {
+        if let process = try? Procfs().process(ofThread: pid), process != pid {
+            return .isThread(pid, of: process)
+        }
         guard let user = try? Procfs().user(of: pid), user != geteuid() else { return .noRegion(pid: pid) }
         return .ofAnotherUser(pid: pid, user: user)
     }

@@ -207,4 +207,16 @@ import Testing
         let usage = try Command.run([try Build.reader(), "attach", "--pid", "-1"])
         #expect(usage.end == .exited(64))
     }
+
+    /// top -H and many logs give numbers of threads.
+    @Test func saysWhoseAThreadIs() throws {
+        let own = try FileManager.default.contentsOfDirectory(atPath: "/proc/self/task")
+        let thread = try #require(own.first { $0 != "\(getpid())" })
+        for command in ["attach", "report", "objects"] {
+            let refused = try Command.run([try Build.reader(), command, "--pid", thread])
+            #expect(refused.end == .exited(1))
+            let expected = "memtrack: \(thread) is a thread of process \(getpid()); give --pid \(getpid())\n"
+            #expect(refused.errorText == expected, "\(command)")
+        }
+    }
 }
