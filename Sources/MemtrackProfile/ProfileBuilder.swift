@@ -76,13 +76,15 @@ public final class ProfileBuilder {
     /// Adds what an image has counted to the sum of others, without a profile of its own.
     ///
     /// The sum gets no table, which it would share with the builder: `ProfileAccumulator.adopt` gives it one.
-    /// - Returns: what the image has counted, all stacks together.
+    /// - Parameter settled: nothing of it is live, see `Profile.settled`.
+    /// - Returns: what the image has counted, all stacks together, as it stood at its end.
     public func fold(
         _ snapshot: RegionSnapshot, memory: inout NodeStacks, into sum: inout ProfileAccumulator,
+        settled: Bool = false,
         runtimeName: RuntimeName = { _ in nil }, progress: Progress = { _, _ in }
     ) -> Counters {
         intern(snapshot, memory: &memory, runtimeName: runtimeName, progress: progress)
-        return add(snapshot, stacks: memory.latest, to: &sum)
+        return add(snapshot, stacks: memory.latest, settled: settled, to: &sum)
     }
 
     /// Brings `memory.latest` up to date.
@@ -242,7 +244,7 @@ public final class ProfileBuilder {
 
     @discardableResult
     private func add(
-        _ snapshot: RegionSnapshot, stacks: [StackID], to sum: inout ProfileAccumulator
+        _ snapshot: RegionSnapshot, stacks: [StackID], settled: Bool = false, to sum: inout ProfileAccumulator
     ) -> Counters {
         let builtIn: [RegionCellKind: StackID] = [
             .overflow: interner.stack(of: BuiltInFrame.regionFull),
@@ -260,7 +262,8 @@ public final class ProfileBuilder {
             } else {
                 stack = builtIn[cell.kind] ?? 0
             }
-            sum.add(stack: stack, sizeClass: cell.sizeClass, cell.counters)
+            sum.add(
+                stack: stack, sizeClass: cell.sizeClass, settled ? cell.counters.settled : cell.counters)
             totals += cell.counters
         }
         var shim = ShimFigures()

@@ -11,6 +11,8 @@ public struct ProcessRecord: Sendable {
     /// `CLOCK_MONOTONIC` of the image's start; puts images in order.
     public var createdMonotonicNanoseconds: UInt64
     public var isAlive: Bool
+    /// Its process has become another program by `exec`; what `totals` has as live went with it.
+    public var wasReplaced: Bool
     /// Allocations; nil where the image was not counted.
     public var totals: Counters?
     /// Last figures that could be read; nil if none.
@@ -19,7 +21,7 @@ public struct ProcessRecord: Sendable {
     public init(
         pid: Int32, parentPID: Int32, executable: String, arguments: [String] = [],
         origin: RegionIdentity.Origin = .exec, createdMonotonicNanoseconds: UInt64 = 0, isAlive: Bool = false,
-        totals: Counters? = nil, figures: ProcessFigures? = nil
+        wasReplaced: Bool = false, totals: Counters? = nil, figures: ProcessFigures? = nil
     ) {
         self.pid = pid
         self.parentPID = parentPID
@@ -28,17 +30,21 @@ public struct ProcessRecord: Sendable {
         self.origin = origin
         self.createdMonotonicNanoseconds = createdMonotonicNanoseconds
         self.isAlive = isAlive
+        self.wasReplaced = wasReplaced
         self.totals = totals
         self.figures = figures
     }
 
     /// From what the region says of itself.
-    public init(identity: RegionIdentity, totals: Counters?, isAlive: Bool, figures: ProcessFigures?) {
+    public init(
+        identity: RegionIdentity, totals: Counters?, isAlive: Bool, wasReplaced: Bool = false,
+        figures: ProcessFigures?
+    ) {
         self.init(
             pid: identity.pid, parentPID: identity.parentPID, executable: identity.executable,
             arguments: identity.arguments, origin: identity.origin,
             createdMonotonicNanoseconds: identity.createdMonotonicNanoseconds, isAlive: isAlive,
-            totals: totals, figures: figures)
+            wasReplaced: wasReplaced, totals: totals, figures: figures)
     }
 }
 

@@ -33,7 +33,8 @@ extension ProfileAccumulator {
 }
 
 extension Counters {
-    fileprivate var settled: Counters {
+    /// The same with everything freed.
+    var settled: Counters {
         var result = self
         result.frees = allocations
         result.freedBytes = allocatedBytes

@@ -148,7 +148,7 @@ extension Companion.Process {
             pid: record.pid, parentPid: record.parentPID, executable: record.executable,
             arguments: record.arguments, origin: record.origin == .fork ? "fork" : "exec",
             createdMonotonicNanoseconds: record.createdMonotonicNanoseconds, running: record.isAlive,
-            totals: record.totals.map(CompanionCounters.init),
+            replaced: record.wasReplaced ? true : nil, totals: record.totals.map(CompanionCounters.init),
             figures: record.figures.map(CompanionFigures.init))
     }
 
@@ -157,6 +157,6 @@ extension Companion.Process {
             pid: pid, parentPID: parentPid, executable: executable, arguments: arguments,
             origin: origin == "fork" ? .fork : .exec,
             createdMonotonicNanoseconds: createdMonotonicNanoseconds, isAlive: running,
-            totals: totals?.counters, figures: figures?.figures)
+            wasReplaced: replaced ?? false, totals: totals?.counters, figures: figures?.figures)
     }
 }

@@ -49,6 +49,8 @@ struct Companion: Codable {
         var origin: String
         var createdMonotonicNanoseconds: UInt64
         var running: Bool
+        /// Absent in files of older versions: no.
+        var replaced: Bool?
         var totals: CompanionCounters?
         var figures: CompanionFigures?
     }

@@ -9,16 +9,14 @@ public enum FinalReport {
         public var limit: Int
         public var filter: SiteFilter?
         public var callers: Int
-        public var processLimit: Int
         /// How to get the rest as JSON, said where no JSON was written.
         public var types = TypeTableText.Options()
         public var jsonHint = "--json FILE writes every site with all its stacks."
 
-        public init(limit: Int = 10, filter: SiteFilter? = nil, callers: Int = 3, processLimit: Int = 40) {
+        public init(limit: Int = 10, filter: SiteFilter? = nil, callers: Int = 3) {
             self.limit = limit
             self.filter = filter
             self.callers = callers
-            self.processLimit = processLimit
         }
     }
 
@@ -40,10 +38,11 @@ public enum FinalReport {
         }
         writeMarks(session, limit: options.limit, to: &lines)
         writeSeries(session, to: &lines)
-        if session.processes.count > 1 {
+        let processes = ProcessTree(records: session.processes, limit: options.limit)
+        if processes.isWorthShowing {
             lines.blank()
             lines.section("Processes", "RSS as last seen")
-            ProcessTree(records: session.processes, limit: options.processLimit).write(to: &lines)
+            processes.write(to: &lines)
         }
         writeHealth(session, to: &lines)
         writeNext(session, options: options, to: &lines)
@@ -160,7 +159,8 @@ public enum FinalReport {
         }
         lines.paragraph(
             HealthText.ownMemory(
-                profile.shim, resident: session.shimBytes, processes: profile.peak.processes), tone: .dim)
+                profile.shim, resident: session.shimBytes, processes: session.processes.byProcess.count),
+            tone: .dim)
     }
 
     private static func writeNext(_ session: SessionSummary, options: Options, to lines: inout TextLines) {

@@ -38,6 +38,8 @@ struct JSONProcess: Encodable {
     /// `exec` or `fork`.
     var origin: String
     var running: Bool
+    /// By `exec`: what it held then counts as freed.
+    var replaced: Bool
     @OrNull var totals: JSONCounters?
     @OrNull var figures: JSONFigures?
 
@@ -48,6 +50,7 @@ struct JSONProcess: Encodable {
         arguments = record.arguments
         origin = record.origin == .fork ? "fork" : "exec"
         running = record.isAlive
+        replaced = record.wasReplaced
         totals = record.totals.map(JSONCounters.init)
         figures = record.figures.map(JSONFigures.init)
     }

@@ -2,14 +2,23 @@
 internal import MemtrackProfile
 internal import MemtrackRegion
 
-/// The processes of a session as a tree. An image that replaced itself by exec stands under the former one.
+/// The processes of a session as a tree.
 struct ProcessTree {
-    let records: [ProcessRecord]
+    /// In order of their start.
+    let processes: [ProcessImages]
     /// Rows; the processes with most memory are kept, together with their ancestors.
     let limit: Int
 
+    init(records: [ProcessRecord], limit: Int) {
+        processes = records.byProcess
+        self.limit = limit
+    }
+
+    /// One that has always been one program is in the report's head.
+    var isWorthShowing: Bool { processes.count > 1 || processes.contains { $0.images.count > 1 } }
+
     private struct Place {
-        var record: Int
+        var process: Int
         /// Of each ancestor below the root, outermost first, whether another process stands under its parent further down.
         var goesOn: [Bool]
         var isLast: Bool
@@ -20,15 +29,11 @@ struct ProcessTree {
     private static let deepest = 12
 
     func write(to lines: inout TextLines) {
-        let order = records.indices.sorted {
-            records[$0].createdMonotonicNanoseconds != records[$1].createdMonotonicNanoseconds
-                ? records[$0].createdMonotonicNanoseconds < records[$1].createdMonotonicNanoseconds : $0 < $1
-        }
-        let parents = parents(order)
-        let shown = shown(order, parents)
+        let parents = parents()
+        let shown = shown(parents)
         var children: [Int: [Int]] = [:]
         var roots: [Int] = []
-        for index in order where shown.contains(index) {
+        for index in processes.indices where shown.contains(index) {
             if let parent = parents[index] {
                 children[parent, default: []].append(index)
             } else {
@@ -41,52 +46,49 @@ struct ProcessTree {
                 .init(title: "allocations", dropOrder: 3), .init(title: "RSS", dropOrder: 1),
             ], textTitle: "process")
         var places: [Place] = []
-        var stack = roots.reversed().map { Place(record: $0, goesOn: [], isLast: true, depth: 0) }
+        var stack = roots.reversed().map { Place(process: $0, goesOn: [], isLast: true, depth: 0) }
         while let place = stack.popLast() {
             places.append(place)
-            let below = children[place.record] ?? []
+            let below = children[place.process] ?? []
             let isIndented = place.depth > 0 && place.depth <= Self.deepest
             let goesOn = isIndented ? place.goesOn + [!place.isLast] : place.goesOn
             for (number, child) in below.enumerated().reversed() {
                 stack.append(
                     Place(
-                        record: child, goesOn: goesOn, isLast: number == below.count - 1,
+                        process: child, goesOn: goesOn, isLast: number == below.count - 1,
                         depth: place.depth + 1))
             }
         }
         let levels = places.map(\.depth).max() ?? 0
         for place in places { table.rows.append(row(place, levels: min(levels, Self.deepest + 1))) }
-        let hidden = order.filter { !shown.contains($0) }
+        let hidden = processes.indices.filter { !shown.contains($0) }
         if !hidden.isEmpty { table.rows.append(rest(hidden)) }
-        if records.count > 1 { table.rows.append(total()) }
+        if processes.count > 1 { table.rows.append(total()) }
         table.write(to: &lines)
     }
 
-    /// Index of each record's parent. A parent always started earlier, so there are no circles.
-    private func parents(_ order: [Int]) -> [Int: Int] {
+    /// Index of each one's parent. A parent always started earlier, so there are no circles.
+    private func parents() -> [Int: Int] {
         var latest: [Int32: Int] = [:]
         var result: [Int: Int] = [:]
-        for index in order {
-            let record = records[index]
-            if let parent = latest[record.pid] ?? latest[record.parentPID] { result[index] = parent }
-            latest[record.pid] = index
+        for (index, process) in processes.enumerated() {
+            result[index] = latest[process.images[0].parentPID]
+            latest[process.last.pid] = index
         }
         return result
     }
 
-    private func shown(_ order: [Int], _ parents: [Int: Int]) -> Set<Int> {
-        if order.count <= limit { return Set(order) }
-        func weight(_ index: Int) -> Int64 {
-            let totals = records[index].totals ?? Counters()
-            return max(totals.liveBytes, totals.peakBytes, Int64(clamping: records[index].figures?.rss ?? 0))
+    private func shown(_ parents: [Int: Int]) -> Set<Int> {
+        if processes.count <= limit { return Set(processes.indices) }
+        let weights = processes.map { process in
+            let totals = process.totals ?? Counters()
+            return max(totals.liveBytes, totals.peakBytes, Int64(clamping: process.figures?.rss ?? 0))
         }
-        let weights = records.indices.map(weight)
-        let ranked = order.enumerated().sorted {
-            weights[$0.element] != weights[$1.element]
-                ? weights[$0.element] > weights[$1.element] : $0.offset < $1.offset
+        let ranked = processes.indices.sorted {
+            weights[$0] != weights[$1] ? weights[$0] > weights[$1] : $0 < $1
         }
         var result: Set<Int> = []
-        for (_, index) in ranked {
+        for index in ranked {
             var chain: [Int] = []
             var next: Int? = index
             while let current = next, !result.contains(current), chain.count <= limit {
@@ -110,13 +112,17 @@ struct ProcessTree {
     }
 
     private func row(_ place: Place, levels: Int) -> Table.Row {
-        let record = records[place.record]
-        let name = Escape.text(Frame.baseName(record.executable)) + " (\(record.pid))"
-        var state = record.origin == .fork ? "  forked" : ""
-        if record.totals == nil { state += "  not counted" }
-        if record.isAlive { state += "  still running" }
+        let process = processes[place.process]
+        let last = process.last
+        let name = Escape.text(Frame.baseName(last.executable)) + " (\(last.pid))"
+        var state = last.origin == .fork ? "  forked" : ""
+        if !process.earlier.isEmpty {
+            state += "  was " + process.earlier.map { Escape.text($0) }.joined(separator: ", ")
+        }
+        if last.totals == nil { state += "  not counted" }
+        if last.isAlive { state += "  still running" }
         return Table.Row(
-            cells: Self.cells(record.totals, rss: record.figures?.rss),
+            cells: Self.cells(process.totals, rss: process.figures?.rss, isLiveKnown: last.totals != nil),
             text: { room in
                 let branch = DisplayWidth.truncateMiddle(
                     Self.branch(place, levels: levels, room: room), to: room / 2)
@@ -129,7 +135,7 @@ struct ProcessTree {
 
     private func rest(_ hidden: [Int]) -> Table.Row {
         var sum = Counters()
-        for index in hidden { sum += records[index].totals ?? Counters() }
+        for index in hidden { sum += processes[index].totals ?? Counters() }
         let label = FigureText.plural(UInt64(hidden.count), "more process", "more processes")
         return Table.Row(cells: Self.cells(sum, rss: nil), text: { _ in [Span(label, .dim)] })
     }
@@ -137,13 +143,13 @@ struct ProcessTree {
     private func total() -> Table.Row {
         var sum = Counters()
         var rss: UInt64 = 0
-        for record in records {
-            sum += record.totals ?? Counters()
-            rss &+= record.figures?.rss ?? 0
+        for process in processes {
+            sum += process.totals ?? Counters()
+            rss &+= process.figures?.rss ?? 0
         }
         // Figures of processes that ended at different times do not add up to anything.
-        let areAllAlive = records.allSatisfy { $0.isAlive }
-        let label = FigureText.plural(UInt64(records.count), "process", "processes")
+        let areAllAlive = processes.allSatisfy(\.last.isAlive)
+        let label = FigureText.plural(UInt64(processes.count), "process", "processes")
         var cells = Self.cells(sum, rss: areAllAlive ? rss : nil)
         // Nor do peaks of different moments.
         cells[1] = Span(FigureText.nothing, .dim)
@@ -152,10 +158,10 @@ struct ProcessTree {
             isTotal: true)
     }
 
-    private static func cells(_ totals: Counters?, rss: UInt64?) -> [Span] {
+    private static func cells(_ totals: Counters?, rss: UInt64?, isLiveKnown: Bool = true) -> [Span] {
         let unknown = Span(FigureText.nothing, .dim)
         return [
-            totals.map { Span(FigureText.bytes($0.liveBytes), .bold) } ?? unknown,
+            isLiveKnown ? totals.map { Span(FigureText.bytes($0.liveBytes), .bold) } ?? unknown : unknown,
             totals.map { Span(FigureText.bytes($0.peakBytes)) } ?? unknown,
             totals.map { Span(FigureText.count($0.allocations)) } ?? unknown,
             rss.map { Span(FigureText.bytes($0)) } ?? unknown,

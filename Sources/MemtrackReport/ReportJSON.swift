@@ -61,6 +61,11 @@ private struct JSONReport: Encodable {
         var processes: Int
     }
 
+    struct Blocks: Encodable {
+        var blocks: Int64
+        var bytes: Int64
+    }
+
     struct Summary: Encodable {
         var number: Int
         var time: String
@@ -82,6 +87,8 @@ private struct JSONReport: Encodable {
     var notes: [String]
     var hints: [String]
     @OrNull var totals: JSONCounters?
+    /// Part of the frees in `totals`: what programs held that `exec` replaced.
+    var freedByExec: Blocks
     @OrNull var peak: Peak?
     /// null where every allocation was counted with its stack.
     @OrNull var sampling: JSONSampling?
@@ -116,6 +123,7 @@ private struct JSONReport: Encodable {
         hints = session.hints
         let profile = session.profile
         totals = profile.map { JSONCounters($0.totals) }
+        freedByExec = Blocks(blocks: session.freedByExec.blocks, bytes: session.freedByExec.bytes)
         peak = profile.map { profile in
             let moment = profile.peak.monotonicNanoseconds ?? 0
             let start = session.startMonotonicNanoseconds

@@ -13,6 +13,13 @@ struct TotalsBlock {
 
     let session: SessionSummary
     let profile: Profile
+    private let processes: [ProcessImages]
+
+    init(session: SessionSummary, profile: Profile) {
+        self.session = session
+        self.profile = profile
+        processes = session.processes.byProcess
+    }
 
     func write(to lines: inout TextLines) {
         let rows = rows()
@@ -45,7 +52,7 @@ struct TotalsBlock {
                 note: FigureText.bytes(average) + " on average" + rateNote),
             Row(
                 label: "frees", count: FigureText.count(totals.frees),
-                size: FigureText.bytes(totals.freedBytes), note: ""),
+                size: FigureText.bytes(totals.freedBytes), note: freesNote),
             Row(
                 label: "temporary", count: FigureText.count(totals.temporary), size: temporary,
                 note: "freed before the thread allocated again"),
@@ -95,17 +102,41 @@ struct TotalsBlock {
         return ", " + FigureText.rate(allocations, seconds: session.duration)
     }
 
+    /// What `exec` takes away is no leak of the program that came after it.
+    private var freesNote: String {
+        let freed = session.freedByExec
+        if freed.blocks <= 0 { return "" }
+        return
+            "with \(FigureText.count(freed.blocks)), \(FigureText.bytes(freed.bytes)), of programs that exec replaced"
+    }
+
     private var liveNote: String {
         let live = profile.sites.count { $0.counters.liveBlocks != 0 || $0.counters.liveBytes != 0 }
         let all = FigureText.plural(UInt64(profile.sites.count), "site", "sites")
-        return "at " + FigureText.count(UInt64(live)) + " of " + all
+        let sites = "at " + FigureText.count(UInt64(live)) + " of " + all
+        guard processes.count > 1, let own = program?.totals else { return sites }
+        let others = FigureText.plural(UInt64(processes.count - 1), "other process", "other processes")
+        return sites + ", \(FigureText.bytes(own.liveBytes)) in \(name), the rest in \(others)"
     }
+
+    /// The process that was started or is watched; nil where its images are not known, as after a merge.
+    private var program: ProcessImages? {
+        session.pid > 0 ? processes.first { $0.last.pid == session.pid } : nil
+    }
+
+    private var name: String { Escape.text(program.map { Frame.baseName($0.last.executable) } ?? "") }
 
     /// When the peak was, and how far it may be from the truth.
     private var peakNote: String {
         let peak = profile.peak
         if peak.processes > 1 {
-            return "own peaks of \(peak.processes) processes added up: an upper bound"
+            if processes.count == 1 {
+                return
+                    "peaks of the \(peak.processes) programs it was, one after the other, added up: an upper bound"
+            }
+            let own = program?.totals.map { ", \(FigureText.bytes($0.peakBytes)) \(name)" } ?? ""
+            return "own peaks of \(processes.isEmpty ? peak.processes : processes.count) processes added up"
+                + own + ": an upper bound"
         }
         var note = ""
         if let moment = peak.monotonicNanoseconds, moment >= session.startMonotonicNanoseconds,

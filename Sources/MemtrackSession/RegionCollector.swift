@@ -28,11 +28,19 @@ public final class RegionCollector {
         var last: Reading?
         /// The program's own, which ended with its process, not by exec.
         var endedTheProgram = false
+        /// Its process became another program, and what it held went with it.
+        var wasReplaced = false
 
         init(name: RegionFileName, file: RegionFile, identity: RegionIdentity) {
             self.name = name
             self.file = file
             self.identity = identity
+        }
+
+        /// A later image of the same process, or of a later process of that number.
+        func isSuccessor(of other: Image) -> Bool {
+            identity.pid == other.identity.pid
+                && name.createdMonotonicNanoseconds > other.name.createdMonotonicNanoseconds
         }
     }
 
@@ -242,15 +250,20 @@ extension RegionCollector {
         let dead = images.filter { !isRunning($0) }
         let hasChanged = images.count != before || !dead.isEmpty
         if dead.isEmpty { return hasChanged }
+        // Before any of them is forgotten: a process may have been three programs since the last look, and have ended.
+        let replaced = dead.filter { image in
+            images.contains { $0.isSuccessor(of: image) && $0.identity.origin == .exec }
+        }
         images.removeAll { image in dead.contains { $0 === image } }
         for pid in Set(dead.map(\.identity.pid)) where !images.contains(where: { $0.identity.pid == pid }) {
             family?.leaves(pid)
         }
         for image in dead {
             done.insert(image.name)
-            image.endedTheProgram =
-                image.identity.pid == program
-                && !procfs.isAlive(pid: image.identity.pid, at: image.identity.createdBoottimeNanoseconds)
+            let hasProcess = procfs.isAlive(
+                pid: image.identity.pid, at: image.identity.createdBoottimeNanoseconds)
+            image.wasReplaced = hasProcess || replaced.contains { $0 === image }
+            image.endedTheProgram = image.identity.pid == program && !image.wasReplaced
             do throws(RegionError) {
                 waiting.append(Reading(image: image, snapshot: try image.file.snapshot()))
             } catch {
@@ -311,10 +324,7 @@ extension RegionCollector {
     private func isRunning(_ image: Image) -> Bool {
         let identity = image.identity
         guard procfs.isAlive(pid: identity.pid, at: identity.createdBoottimeNanoseconds) else { return false }
-        let isReplaced = images.contains { other in
-            other.identity.pid == identity.pid
-                && other.name.createdMonotonicNanoseconds > image.name.createdMonotonicNanoseconds
-        }
+        let isReplaced = images.contains { $0.isSuccessor(of: image) }
         return !isReplaced && procfs.runs(identity)
     }
 
@@ -337,7 +347,8 @@ extension RegionCollector {
             func fold(into sum: inout ProfileAccumulator) -> Counters {
                 builder.fold(
                     reading.snapshot, memory: &reading.image.stacks, into: &sum,
-                    runtimeName: { address in map?.name(at: address) }, progress: onProgress)
+                    settled: reading.image.wasReplaced, runtimeName: { address in map?.name(at: address) },
+                    progress: onProgress)
             }
             if reading.image.endedTheProgram { endedWithProgram = ended.settled }
             if var last = endedWithProgram {
@@ -349,7 +360,7 @@ extension RegionCollector {
             endedRecords.append(
                 ProcessRecord(
                     identity: reading.snapshot.identity, totals: totals, isAlive: false,
-                    figures: reading.image.figures))
+                    wasReplaced: reading.image.wasReplaced, figures: reading.image.figures))
             if let last = reading.image.last, let outcome = last.census {
                 // Nothing that was named then is gone since: the table of the end has it.
                 outcome.add(

@@ -74,4 +74,29 @@ import Testing
         // The second program there is an image of its own: one more than its argument says, where it is counted.
         #expect(report.processes.count == (how == "off" ? 1 : images + 1), "\(how)")
     }
+
+    /// A wrapper that becomes the program (env, a shell's exec, pyenv's shims) leaves no leaks in the program's report: what it
+    /// held went with it. Of one that has ended by itself they stay.
+    @Test(arguments: [("exec env A=1 \"$0\" second", 1), ("env A=1 \"$0\" second; exit 0", 2)])
+    func whatExecReplacedIsNotLive(_ script: String, _ programs: Int) throws {
+        let (report, run) = try Report.of(
+            ["sh", "-c", script, Compiled.fixture("cleaned.c", ["-O1"])], options: ["-q"])
+        #expect(run.isSuccess, "\(run.errorText)")
+        let replaced = report.processes.filter(\.replaced)
+        let ended = report.processes.filter { !$0.replaced }
+        #expect(ended.count == programs)
+        #expect(replaced.contains { $0.executable.hasSuffix("/env") })
+        let held = replaced.compactMap(\.totals)
+        #expect(held.contains { $0.liveBlocks > 0 })
+        #expect(report.freedByExec.blocks == held.map(\.liveBlocks).reduce(0, +))
+        #expect(report.freedByExec.bytes == held.map(\.liveBytes).reduce(0, +))
+        let totals = try #require(report.totals)
+        #expect(totals.liveBlocks == ended.compactMap(\.totals?.liveBlocks).reduce(0, +))
+        #expect(totals.liveBytes == ended.compactMap(\.totals?.liveBytes).reduce(0, +))
+        #expect(totals.allocations == report.processes.compactMap(\.totals?.allocations).reduce(0, +))
+        #expect(totals.liveBlocks == report.sites.map(\.totals.liveBlocks).reduce(0, +))
+        // The seven blocks of the last image are still there.
+        let made = report.sizeClasses.filter { $0.minimumBytes <= 123 && 123 <= $0.maximumBytes }
+        #expect(made.map(\.totals.liveBlocks).reduce(0, +) >= 7)
+    }
 }

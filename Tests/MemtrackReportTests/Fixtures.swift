@@ -171,7 +171,7 @@ struct Fixture {
                 figures: ProcessFigures(rss: 20_000_000, vms: 0)),
             ProcessRecord(
                 pid: 4220, parentPID: 4211, executable: "/usr/bin/dash", createdMonotonicNanoseconds: 3,
-                totals: small),
+                wasReplaced: true, totals: small),
             ProcessRecord(
                 pid: 4220, parentPID: 4211, executable: hostile ? "/tmp/\u{1b}]0;x\u{7}" : "/usr/bin/git",
                 createdMonotonicNanoseconds: 4),

@@ -75,10 +75,11 @@ struct PageTable {
             rows: summary.processes.map { process in
                 [
                     .number(Double(process.pid)), .number(Double(process.parentPID)),
-                    .text(process.executable), .text(process.isAlive ? "running" : "ended"),
+                    .text(process.executable),
+                    .text(process.isAlive ? "running" : process.wasReplaced ? "replaced (exec)" : "ended"),
                     .number(process.totals.map { Double($0.allocations) }),
                     .number(process.totals.map { Double($0.allocatedBytes) }),
-                    .number(process.totals.map { Double($0.liveBytes) }),
+                    .number(process.wasReplaced ? nil : process.totals.map { Double($0.liveBytes) }),
                     .number(process.totals.map { Double($0.peakBytes) }),
                     .number(process.figures.map { Double($0.rss) }),
                 ]

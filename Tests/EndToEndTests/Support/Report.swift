@@ -78,8 +78,14 @@ struct Report: Decodable {
         var executable: String
         var origin: String
         var running: Bool
+        var replaced: Bool
         var totals: Totals?
         var figures: Figures?
+    }
+
+    struct Blocks: Decodable, Equatable {
+        var blocks: Int
+        var bytes: Int
     }
 
     struct Checkpoint: Decodable {
@@ -93,6 +99,7 @@ struct Report: Decodable {
     var signal: Int32?
     var notes: [String]
     var totals: Totals?
+    var freedByExec: Blocks
     var sites: [Site]
     var sizeClasses: [SizeClass]
     var processes: [Process]
