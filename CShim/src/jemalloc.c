@@ -25,11 +25,11 @@ static void (*next_sdallocx)(void *block, size_t size, int flags);
 
 void memtrack_resolve_jemalloc(void)
 {
-    *(void **)&next_mallocx = dlsym(RTLD_NEXT, "mallocx");
-    *(void **)&next_rallocx = dlsym(RTLD_NEXT, "rallocx");
-    *(void **)&next_xallocx = dlsym(RTLD_NEXT, "xallocx");
-    *(void **)&next_dallocx = dlsym(RTLD_NEXT, "dallocx");
-    *(void **)&next_sdallocx = dlsym(RTLD_NEXT, "sdallocx");
+    *(void **)&next_mallocx = memtrack_dlsym(RTLD_NEXT, "mallocx");
+    *(void **)&next_rallocx = memtrack_dlsym(RTLD_NEXT, "rallocx");
+    *(void **)&next_xallocx = memtrack_dlsym(RTLD_NEXT, "xallocx");
+    *(void **)&next_dallocx = memtrack_dlsym(RTLD_NEXT, "dallocx");
+    *(void **)&next_sdallocx = memtrack_dlsym(RTLD_NEXT, "sdallocx");
 }
 
 /* The lowest six bits are the logarithm of the alignment. */

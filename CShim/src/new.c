@@ -118,7 +118,7 @@ void memtrack_resolve_new(const void *foreign_malloc)
 {
 #define MEMTRACK_FIND(name, ...) \
     { \
-        void *function = dlsym(RTLD_NEXT, #name); \
+        void *function = memtrack_dlsym(RTLD_NEXT, #name); \
         counted.name = same_object(function, foreign_malloc); \
         *(void **)&next.name = function; \
         all = all && is_standard(function); \

@@ -168,7 +168,7 @@ static bool has_sanitizer(void)
 {
     static const char *const marks[] = {"__asan_init", "__tsan_init", "__lsan_init", "__msan_init", "__hwasan_init"};
     for (int i = 0; i < 5; i++)
-        if (dlsym(RTLD_DEFAULT, marks[i]))
+        if (memtrack_dlsym(RTLD_DEFAULT, marks[i]))
             return true;
     return false;
 }

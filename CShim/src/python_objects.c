@@ -47,12 +47,12 @@ void memtrack_python_find(void)
 {
     if (!asked())
         return;
-    *(void **)&get_allocator = dlsym(RTLD_DEFAULT, "PyMem_GetAllocator");
-    *(void **)&set_allocator = dlsym(RTLD_DEFAULT, "PyMem_SetAllocator");
-    *(void **)&get_version = dlsym(RTLD_DEFAULT, "Py_GetVersion");
-    *(void **)&is_initialized = dlsym(RTLD_DEFAULT, "Py_IsInitialized");
-    *(void **)&holds_gil = dlsym(RTLD_DEFAULT, "PyGILState_Check");
-    *(void **)&allocator_name = dlsym(RTLD_DEFAULT, "_PyMem_GetCurrentAllocatorName");
+    *(void **)&get_allocator = memtrack_dlsym(RTLD_DEFAULT, "PyMem_GetAllocator");
+    *(void **)&set_allocator = memtrack_dlsym(RTLD_DEFAULT, "PyMem_SetAllocator");
+    *(void **)&get_version = memtrack_dlsym(RTLD_DEFAULT, "Py_GetVersion");
+    *(void **)&is_initialized = memtrack_dlsym(RTLD_DEFAULT, "Py_IsInitialized");
+    *(void **)&holds_gil = memtrack_dlsym(RTLD_DEFAULT, "PyGILState_Check");
+    *(void **)&allocator_name = memtrack_dlsym(RTLD_DEFAULT, "_PyMem_GetCurrentAllocatorName");
 }
 
 bool memtrack_python_is_there(void)

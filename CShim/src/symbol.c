@@ -2,10 +2,15 @@
  *
  * Looking a function up in one loaded object by its own hash table: dlsym takes the loader's lock, and looks elsewhere too.
  * Used for operators that a library brings for itself, and for the clock of the vDSO. Versions do not matter for these.
+ *
+ * And asking dlsym for what need not be there. A dlsym that fails writes a message into memory from the loader's malloc, which
+ * is the program's own where that has one: before its main, when its heap is not what it will be (GNU Common Lisp lays out
+ * its own there, and does not live through it), or under its lock. So it is asked for what some object defines.
  */
 #define _GNU_SOURCE
 #include "runtime.h"
 
+#include <dlfcn.h>
 #include <elf.h>
 #include <link.h>
 #include <sys/auxv.h>
@@ -25,11 +30,10 @@ static uint32_t hash_of(const char *name)
     return hash;
 }
 
-static bool is_function(const struct tables *tables, uint32_t index, const char *name)
+static bool is_named(const struct tables *tables, uint32_t index, const char *name)
 {
     const ElfW(Sym) *symbol = &tables->symbols[index];
-    return symbol->st_shndx != SHN_UNDEF && ELF64_ST_TYPE(symbol->st_info) == STT_FUNC &&
-           __builtin_strcmp(tables->strings + symbol->st_name, name) == 0;
+    return symbol->st_shndx != SHN_UNDEF && __builtin_strcmp(tables->strings + symbol->st_name, name) == 0;
 }
 
 /* Index of the symbol, 0 where there is none. */
@@ -37,7 +41,7 @@ static uint32_t find(const struct tables *tables, const char *name)
 {
     if (!tables->gnu_hash) { /* the older table is small where it is the only one */
         for (uint32_t i = 1; tables->hash && i < tables->hash[1]; i++)
-            if (is_function(tables, i, name))
+            if (is_named(tables, i, name))
                 return i;
         return 0;
     }
@@ -51,7 +55,7 @@ static uint32_t find(const struct tables *tables, const char *name)
         return 0;
     const uint32_t *bucket = (const uint32_t *)(const void *)(bloom + words), *chain = bucket + buckets;
     for (uint32_t i = bucket[hash % buckets]; i && i >= first; i++) {
-        if ((chain[i - first] | 1) == (hash | 1) && is_function(tables, i, name))
+        if ((chain[i - first] | 1) == (hash | 1) && is_named(tables, i, name))
             return i;
         if (chain[i - first] & 1)
             break;
@@ -59,7 +63,7 @@ static uint32_t find(const struct tables *tables, const char *name)
     return 0;
 }
 
-void *memtrack_symbol(const void *dynamic, uintptr_t bias, uintptr_t pointer_bias, const char *name)
+static const ElfW(Sym) *symbol_of(const void *dynamic, uintptr_t pointer_bias, const char *name)
 {
     struct tables tables = {NULL, NULL, NULL, NULL};
     for (const ElfW(Dyn) *entry = dynamic; entry && entry->d_tag != DT_NULL; entry++) {
@@ -74,7 +78,36 @@ void *memtrack_symbol(const void *dynamic, uintptr_t bias, uintptr_t pointer_bia
             tables.strings = at;
     }
     uint32_t index = tables.symbols && tables.strings ? find(&tables, name) : 0;
-    return index ? (void *)(bias + tables.symbols[index].st_value) : NULL;
+    return index ? &tables.symbols[index] : NULL;
+}
+
+void *memtrack_symbol(const void *dynamic, uintptr_t bias, uintptr_t pointer_bias, const char *name)
+{
+    const ElfW(Sym) *symbol = symbol_of(dynamic, pointer_bias, name);
+    return symbol && ELF64_ST_TYPE(symbol->st_info) == STT_FUNC ? (void *)(bias + symbol->st_value) : NULL;
+}
+
+/* The objects stand in the order in which they are searched. Called before there is a second thread, or a dlclose. */
+static bool is_defined(void *where, const char *name)
+{
+    struct memtrack_object own;
+    if (!memtrack_object_find((uintptr_t)&memtrack_dlsym, &own))
+        return true;
+    const struct link_map *at = own.link_map;
+    if (where == RTLD_NEXT)
+        at = at->l_next;
+    else
+        while (at->l_prev)
+            at = at->l_prev;
+    for (uintptr_t vdso = getauxval(AT_SYSINFO_EHDR); at; at = at->l_next) /* the vDSO's pointers are not relocated */
+        if (at->l_ld && at->l_addr != vdso && symbol_of(at->l_ld, 0, name))
+            return true;
+    return false;
+}
+
+void *memtrack_dlsym(void *where, const char *name)
+{
+    return is_defined(where, name) ? dlsym(where, name) : NULL;
 }
 
 /* The kernel's clock, straight from its vDSO: libc's function may be another library's (sanitizers, faketime), which

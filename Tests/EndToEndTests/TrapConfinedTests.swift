@@ -144,6 +144,18 @@ import Testing
         #expect(finished.errorText == "")
     }
 
+    /// Guards a heap of the program's own that main lays out: a dlsym of ours that failed wrote its message into it before, and
+    /// GNU Common Lisp crashed.
+    @Test(arguments: [[:], ["MEMTRACK_OBJECTS": "1"], ["MEMTRACK_SAMPLE": "4096"]])
+    func heapThatMainLaysOut(_ settings: [String: String]) throws {
+        let program = try Compiled.fixture("own_heap.c", ["-O1", "-fno-builtin", "-rdynamic"])
+        #expect(try Command.run([program]).outputText == "00 before main\n")
+        let session = try Session()
+        let finished = try session.run([program], settings)
+        #expect(finished.isSuccess, "\(finished.end)")
+        #expect(finished.outputText == "00 before main\n")
+    }
+
     /// Guards `new` with an alignment that is no power of two: the library refuses it, memalign would not.
     @Test(arguments: ["", "4096"])
     func alignmentThatIsNone(_ sample: String) throws {
