@@ -9,7 +9,7 @@
 #   make soak      everything at once with a reader attached, for SOAK_SECONDS=600 (ten seconds of it in test); the
 #                  shared tables under ThreadSanitizer and valgrind
 #   make many      configure and make -j2 of GNU hello bare, preloaded and launched: the same files; prints the times
-#   make matrix    a hundred real commands bare, preloaded and launched: the same output and status (installs what it runs)
+#   make matrix    112 real commands bare, preloaded and launched: the same output and status (installs what it runs)
 #   make bench-instructions   count instructions of a malloc+free pair, compare with the kept figures (part of test)
 #   make bench-reader   what the reader costs: snapshots, checkpoints, names, start; and memory, per event and per thread
 #   make bench-verify   counts and stacks of every workload of the bench against independent ones

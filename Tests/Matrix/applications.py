@@ -128,4 +128,49 @@ APPLICATIONS = [
      "& a=$!; for i in $(seq 60); do curl -s http://127.0.0.1:18089/f >o && break; sleep 0.1; done; "
      "md5sum o; kill $a; wait; echo $?",
      "apache2 curl", False),
+    ("maxima (GNU Common Lisp, a heap of its own)",
+     "maxima --very-quiet --batch-string='expand((x+y)^8); integrate(sin(x)^2,x);'",
+     "maxima", False),
+    ("ecl, clisp",
+     "ecl --norc --eval '(progn (print (loop for i below 100000 sum (length (list i i)))) (ext:quit))'; "
+     "clisp -q -norc -x '(loop for i below 10000 sum i)'",
+     "ecl clisp", False),
+    ("swi-prolog",
+     "swipl -q -g 'numlist(1,20000,L),sum_list(L,S),print(S),nl' -t halt",
+     "swipl", False),
+    ("octave",
+     "octave-cli --no-init-file --eval 'x=svd(magic(40)); printf(\"%.4f\\n\",x(1))'",
+     "octave-cli", False),
+    ("pypy",
+     "pypy3 -c 'print(sum(len(str(i)) for i in range(300000)))'",
+     "pypy3", False),
+    ("MIT Scheme, Chez Scheme",
+     "echo '(display (length (iota 100000)))' | mit-scheme --quiet; echo '(length (iota 100000))' | "
+     "chezscheme -q",
+     "mit-scheme chezscheme", False),
+    ("zsh, ksh, yash",
+     "for s in 'zsh -f' ksh yash; do $s -c 'i=0; while [ $i -lt 100 ]; do x=$(echo $i); i=$((i+1)); "
+     "done; echo $x'; done",
+     "zsh ksh yash", False),
+    ("other preloaded libraries: fakeroot, faketime, eatmydata, stdbuf",
+     "fakeroot sh -c 'touch f; chown 5:5 f; stat -c %u:%g f'; faketime '2020-01-01 00:00:00' date +%F; "
+     "eatmydata sh -c 'echo x > g; sync g; cat g'; stdbuf -oL seq 5",
+     "fakeroot faketime eatmydata", False),
+    ("sandboxes: bwrap, proot",
+     "bwrap --dev-bind / / --unshare-pid --proc /proc sh -c 'ls /etc | wc -l'; proot -r / ls /etc | wc -l",
+     "bwrap proot", False),
+    ("MariaDB",
+     "chmod 777 .; mariadb-install-db --no-defaults --datadir=$PWD/d --user=mysql --skip-test-db "
+     ">/dev/null 2>&1; echo $?; mariadbd --no-defaults --datadir=$PWD/d --user=mysql --skip-networking "
+     "--socket=$PWD/s --pid-file=$PWD/p >/dev/null 2>&1 & for i in $(seq 100); do [ -S s ] && break; "
+     "sleep 0.1; done; mariadb --no-defaults -S $PWD/s -e 'create database x; use x; create table t(a "
+     "int, b varchar(100)); insert into t select seq, repeat(\"x\", 50) from seq_1_to_20000; select "
+     "count(*), sum(length(b)) from t'; mariadb-admin --no-defaults -S $PWD/s shutdown; wait; echo $?",
+     "mariadbd mariadb-install-db", False),
+    ("ImageMagick",
+     "convert rose: -rotate 30 -resize 300% ppm:- | md5sum",
+     "convert", False),
+    ("coq",
+     "echo 'Theorem a: 1+1=2. Proof. reflexivity. Qed. Print a.' | coqtop -quiet 2>/dev/null",
+     "coqtop", False),
 ]
