@@ -39,6 +39,45 @@ import Testing
         #expect(region.damagedRecords == 0)
     }
 
+    /// Guards that the list of what is looked at has all system calls of the shim. `fstatfs` was missing, and a forked child of
+    /// a program that kills for it died at its first allocation.
+    @Test func everyCallIsLookedAt() throws {
+        let sources = Build.root + "/CShim/src/"
+        func calls(_ text: some StringProtocol) -> Set<String> {
+            Set(String(text).matches(of: /SYS_[a-z0-9_]+/).map { String($0.output) })
+        }
+        let study = try String(contentsOfFile: sources + "seccomp.c", encoding: .utf8)
+        let start = try #require(study.range(of: "} calls[] = {"))
+        let list = study[start.upperBound...].prefix { $0 != ";" }
+        var made: Set<String> = []
+        for name in try FileManager.default.contentsOfDirectory(atPath: sources) where name != "seccomp.c" {
+            made.formUnion(calls(try String(contentsOfFile: sources + name, encoding: .utf8)))
+        }
+        let ofTheProgram: Set = ["SYS_clone", "SYS_fork"]
+        #expect(made.count > 30)
+        #expect(made.subtracting(ofTheProgram).subtracting(calls(list)).sorted() == [])
+    }
+
+    /// Guards what the wait for the last census calls: a program that kills for `open` or `nanosleep` died of its own end.
+    @Test(.enabled(if: Allowed.filtering, "no seccomp in this kernel"), arguments: [2, 35])  // open, nanosleep
+    func lastCensusOfTheConfined(_ number: Int) throws {
+        let script = """
+            import ctypes, struct
+            code = [(0x20, 0, 0, 0), (0x15, 0, 1, \(number)), (0x06, 0, 0, 0x80000000), (0x06, 0, 0, 0x7fff0000)]
+            text = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in code))
+            class Filter(ctypes.Structure):
+                _fields_ = [("length", ctypes.c_ushort), ("code", ctypes.c_void_p)]
+            libc = ctypes.CDLL(None)
+            libc.prctl(38, 1, 0, 0, 0)
+            print(libc.prctl(22, 2, ctypes.byref(Filter(len(code), ctypes.addressof(text)))))
+            """
+        let program = ["/usr/bin/python3", "-I", "-c", script]
+        let bare = try Command.run(program)
+        #expect(bare.isSuccess && bare.outputText == "0\n", "\(bare.end): \(bare.outputText)")
+        let finished = try Command.run([try Build.launcher(), "--no-history", "-q", "-o", "--"] + program)
+        #expect(finished.end == bare.end, "\(finished.errorText)")
+    }
+
     /// Guards that no lock is held while a filter is studied (a child forked meanwhile would wait for ever), and that what
     /// a filter forbids is forgotten where the kernel has refused it, or a thread stood in its way.
     @Test(arguments: ["fork", "together"])

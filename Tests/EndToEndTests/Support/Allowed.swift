@@ -13,6 +13,8 @@ enum Allowed {
 
     static let tracing = Command.has("strace") && succeeds(["strace", "-qq", "-o", "/dev/null", "true"])
 
+    static let filtering = succeeds(["grep", "-q", "^Seccomp_filters:", "/proc/self/status"])
+
     static let memoryCgroups: Bool = {
         let group = "/sys/fs/cgroup/memory/memtrack-probe-\(getpid())"
         guard geteuid() == 0, mkdir(group, 0o755) == 0 else { return false }
