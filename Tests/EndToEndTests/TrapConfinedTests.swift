@@ -59,7 +59,8 @@ import Testing
     }
 
     /// Guards what the wait for the last census calls: a program that kills for `open` or `nanosleep` died of its own end.
-    @Test(.enabled(if: Allowed.filtering, "no seccomp in this kernel"), arguments: [2, 35])  // open, nanosleep
+    /// The numbers are those of open and nanosleep.
+    @Test(.enabled(if: Allowed.filtering, "no seccomp in this kernel"), arguments: [2, 35])
     func lastCensusOfTheConfined(_ number: Int) throws {
         let script = """
             import ctypes, struct
