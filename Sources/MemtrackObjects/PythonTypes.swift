@@ -44,6 +44,8 @@ struct PythonTypes {
     private static let typeSubclassFlag: UInt64 = 1 << 31
     /// A short text has less than tp_basicsize tells: this much in 3.12 and later, more before.
     private static let textBytes: UInt64 = 40
+    /// Those without a time zone end before the pointer to it (datetime.h, _PyDateTime_BaseDateTime).
+    private static let withoutZone: [String: UInt64] = ["datetime.datetime": 40, "datetime.time": 32]
     private static let longestName = 1 << 14
 
     init?(words: WordCache, modules: ModuleMap) {
@@ -100,7 +102,8 @@ struct PythonTypes {
         let isText = flags & Self.textSubclassFlag != 0
         return Layout(
             type: types.number(.python, name), prefix: (isCollected ? 16 : 0) + (isManaged ? 16 : 0),
-            isCollected: isCollected, basicSize: isText ? Self.textBytes : basicSize)
+            isCollected: isCollected,
+            basicSize: isText ? Self.textBytes : min(basicSize, Self.withoutZone[name] ?? basicSize))
     }
 
     private static func isType(_ address: UInt64, _ words: WordCache, _ typeType: UInt64, depth: Int) -> Bool

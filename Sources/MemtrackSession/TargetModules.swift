@@ -54,8 +54,15 @@ struct TargetModules {
         let code = Set(entries.filter { $0.permissions.contains("x") }.compactMap(\.filePath))
         var modules: [String: Module] = [:]
         var order: [String] = []
+        var previous: (path: String, end: UInt64)?
         for entry in entries {
+            if entry.path.isEmpty, let module = previous, module.end == entry.start {
+                // Data that is zero in the file has no place in it (.bss): static types that are filled in at run time.
+                modules[module.path]?.ranges.append(entry.start..<entry.end)
+            }
+            previous = nil
             guard let path = entry.filePath, code.contains(path) else { continue }
+            previous = (path, entry.end)
             if modules[path] == nil {
                 order.append(path)
                 modules[path] = Module(
