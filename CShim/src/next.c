@@ -9,6 +9,7 @@
 #define _GNU_SOURCE
 #include "next.h"
 #include "python.h"
+#include "record.h"
 
 #include "runtime.h"
 
@@ -251,5 +252,7 @@ MEMTRACK_COLD void memtrack_resolve(void)
     if (!is_sanitized)
         memtrack_boot();
     MEMTRACK_HEALTH(early_blocks, early_count);
+    if (!memtrack_is_first())
+        MEMTRACK_HEALTH(foreign_malloc, 1);
     errno = saved;
 }

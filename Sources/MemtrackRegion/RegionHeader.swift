@@ -78,6 +78,7 @@ extension UnsafePointer<memtrack_header> {
         health.uncountedAllocations = word(\.health.uncounted_allocations)
         health.uncountedBytes = word(\.health.uncounted_bytes)
         health.confined = word(\.health.confined)
+        health.foreignMalloc = word(\.health.foreign_malloc)
         return health
     }
 

@@ -283,6 +283,8 @@ public struct RegionHealth: Sendable, Hashable {
     public var lostModules: UInt64 = 0
     /// Allocations by Python functions that found no room there: C frames stand for these.
     public var lostPythonStacks: UInt64 = 0
+    /// Processes whose own malloc, or that of a library in front, comes before the shim's.
+    public var foreignMalloc: UInt64 = 0
 
     public init() {}
 
@@ -311,6 +313,7 @@ public struct RegionHealth: Sendable, Hashable {
         ("confined", \.confined),
         ("lostModules", \.lostModules),
         ("lostPythonStacks", \.lostPythonStacks),
+        ("foreignMalloc", \.foreignMalloc),
     ]
 
     /// Every count is added up.

@@ -21,6 +21,13 @@ enum HealthText {
                 + "later allocations count under (region full). Make room there (df /dev/shm; memtrack clean; in a "
                 + "container --shm-size), raise ulimit -f and -v, or take fewer stacks with --sample or --stack-depth."
         }
+        if health.foreignMalloc > 0 {
+            let processes = FigureText.plural(health.foreignMalloc, "process has", "processes have")
+            result.append(
+                "\(processes) a malloc of their own, or a library's that was preloaded before memtrack's: what it gives "
+                    + "out is not counted. Preload memtrack's first; an allocator that is linked into a program cannot "
+                    + "be seen.")
+        }
         if health.confined > 0 {
             result.append(
                 "The program forbade itself system calls that counting needs (seccomp): what has no room from then on "

@@ -195,6 +195,7 @@ import Testing
         let finished = try session.run([program], settings)
         #expect(finished.isSuccess, "\(finished.end)")
         #expect(finished.outputText == "00 before main\n")
+        #expect(try session.region().health.foreignMalloc == 1)
     }
 
     /// Guards `new` with an alignment that is no power of two: the library refuses it, memalign would not.

@@ -178,7 +178,7 @@ import Testing
                 ("verify_mismatches", \.verify_mismatches), ("verify_skipped", \.verify_skipped),
                 ("uncounted_allocations", \.uncounted_allocations), ("uncounted_bytes", \.uncounted_bytes),
                 ("confined", \.confined), ("lost_modules", \.lost_modules),
-                ("lost_python_stacks", \.lost_python_stacks), ("reserved", \.reserved),
+                ("lost_python_stacks", \.lost_python_stacks), ("foreign_malloc", \.foreign_malloc),
             ])
     }
 

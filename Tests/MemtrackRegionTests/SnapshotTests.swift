@@ -55,7 +55,7 @@ private func builderWithStack(cellBase: UInt32 = 1024, pages: Int = 128) -> (Reg
         builder.put(Header.mappings + 8, UInt64(4096))
         builder.put(Header.mappings + 126 * 16, UInt64(0x9000))
         builder.put(Header.mappings + 126 * 16 + 8, UInt64(8192))
-        for field in 0..<23 { builder.put(Header.health + field * 8, UInt64(field + 1)) }
+        for field in 0..<24 { builder.put(Header.health + field * 8, UInt64(field + 1)) }
 
         let directory = TemporaryDirectory()
         let file = try open(builder, in: directory)
@@ -85,8 +85,9 @@ private func builderWithStack(cellBase: UInt32 = 1024, pages: Int = 128) -> (Reg
             health.lostMarkers, health.lostGauges, health.childrenLost, health.verifiedStacks,
             health.verifyMismatches, health.verifySkipped, health.uncountedAllocations,
             health.uncountedBytes, health.confined, health.lostModules, health.lostPythonStacks,
+            health.foreignMalloc,
         ]
-        #expect(figures == Array(1...23))
+        #expect(figures == Array(1...24))
         #expect(RegionHealth.fields.map { health[keyPath: $0.path] } == figures)
         #expect(
             snapshot.mappings == [
