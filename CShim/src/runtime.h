@@ -211,7 +211,8 @@ void memtrack_intern_after_fork(void);
 /* symbol.c: a function that an object itself defines; `dynamic` is its dynamic section, whose pointers lack
  * `pointer_bias`. NULL where there is none. */
 void *memtrack_symbol(const void *dynamic, uintptr_t bias, uintptr_t pointer_bias, const char *name);
-/* dlsym of RTLD_NEXT or RTLD_DEFAULT for a name that may be nobody's, without its message then: see there. In memtrack_resolve. */
+/* dlsym of RTLD_NEXT or RTLD_DEFAULT for a name that may be nobody's, without the message of a failure, which takes memory of
+ * the program's malloc. For memtrack_resolve. */
 void *memtrack_dlsym(void *where, const char *name);
 void memtrack_clock_find(void);
 

@@ -24,9 +24,9 @@ enum HealthText {
         if health.foreignMalloc > 0 {
             let processes = FigureText.plural(health.foreignMalloc, "process has", "processes have")
             result.append(
-                "\(processes) a malloc of their own, or a library's that was preloaded before memtrack's: what it gives "
-                    + "out is not counted. Preload memtrack's first; an allocator that is linked into a program cannot "
-                    + "be seen.")
+                "\(processes) a malloc of their own, or that of a library preloaded before memtrack's: what it does not "
+                    + "pass on is not counted. Preload memtrack's first; an allocator that is linked into a program "
+                    + "cannot be seen.")
         }
         if health.confined > 0 {
             result.append(

@@ -123,7 +123,8 @@ private struct JSONReport: Encodable {
         hints = session.hints
         let profile = session.profile
         totals = profile.map { JSONCounters($0.totals) }
-        freedByExec = Blocks(blocks: session.freedByExec.blocks, bytes: session.freedByExec.bytes)
+        let freed = session.freedByExec
+        freedByExec = Blocks(blocks: freed.blocks, bytes: freed.bytes)
         peak = profile.map { profile in
             let moment = profile.peak.monotonicNanoseconds ?? 0
             let start = session.startMonotonicNanoseconds

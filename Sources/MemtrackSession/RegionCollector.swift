@@ -37,9 +37,9 @@ public final class RegionCollector {
             self.identity = identity
         }
 
-        /// A later image of the same process, or of a later process of that number.
+        /// The same process, after an exec. A later process of that number finds this one looked at and forgotten.
         func isSuccessor(of other: Image) -> Bool {
-            identity.pid == other.identity.pid
+            identity.pid == other.identity.pid && identity.origin == .exec
                 && name.createdMonotonicNanoseconds > other.name.createdMonotonicNanoseconds
         }
     }
@@ -247,23 +247,23 @@ extension RegionCollector {
         let before = images.count
         if family == nil { lookForRoom() }
         adoptNew()
-        let dead = images.filter { !isRunning($0) }
+        var dead: [Image] = []
+        // Before any of them is forgotten: a process may have been three programs since the last look, and have ended.
+        for image in images {
+            let state = state(of: image)
+            if state == .running { continue }
+            image.wasReplaced = state == .replaced
+            image.endedTheProgram = state == .ended && image.identity.pid == program
+            dead.append(image)
+        }
         let hasChanged = images.count != before || !dead.isEmpty
         if dead.isEmpty { return hasChanged }
-        // Before any of them is forgotten: a process may have been three programs since the last look, and have ended.
-        let replaced = dead.filter { image in
-            images.contains { $0.isSuccessor(of: image) && $0.identity.origin == .exec }
-        }
         images.removeAll { image in dead.contains { $0 === image } }
         for pid in Set(dead.map(\.identity.pid)) where !images.contains(where: { $0.identity.pid == pid }) {
             family?.leaves(pid)
         }
         for image in dead {
             done.insert(image.name)
-            let hasProcess = procfs.isAlive(
-                pid: image.identity.pid, at: image.identity.createdBoottimeNanoseconds)
-            image.wasReplaced = hasProcess || replaced.contains { $0 === image }
-            image.endedTheProgram = image.identity.pid == program && !image.wasReplaced
             do throws(RegionError) {
                 waiting.append(Reading(image: image, snapshot: try image.file.snapshot()))
             } catch {
@@ -321,12 +321,18 @@ extension RegionCollector {
         for pid in old where !images.contains(where: { $0.identity.pid == pid }) { family?.leaves(pid) }
     }
 
-    private func isRunning(_ image: Image) -> Bool {
+    private enum State { case running, replaced, ended }
+
+    private func state(of image: Image) -> State {
         let identity = image.identity
-        guard procfs.isAlive(pid: identity.pid, at: identity.createdBoottimeNanoseconds) else { return false }
         let isReplaced = images.contains { $0.isSuccessor(of: image) }
-        return !isReplaced && procfs.runs(identity)
+        guard procfs.isAlive(pid: identity.pid, at: identity.createdBoottimeNanoseconds) else {
+            return isReplaced ? .replaced : .ended
+        }
+        return isReplaced || !procfs.runs(identity) ? .replaced : .running
     }
+
+    private func isRunning(_ image: Image) -> Bool { state(of: image) == .running }
 
     /// The size of a living image by itself, so that something is known of it when it has ended.
     private func observe(_ image: Image) {

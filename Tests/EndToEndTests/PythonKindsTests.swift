@@ -81,16 +81,8 @@ import Testing
     ]
 
     @Test(arguments: Pythons.all) func countsAreThoseMade(_ python: String) throws {
-        let program = try Stepped([python, "-W", "ignore", "-c", Self.script], ["MEMTRACK_OBJECTS": "1"])
-        _ = try program.line("ready")
-        let before = try program.types()
-        program.go()
-        _ = try program.line("made")
-        let after = try program.types()
-        program.go()
-        let line = try program.line("truth")
-        #expect(try program.finish().isSuccess)
-        let truth = try JSONDecoder().decode([String: [Int]].self, from: Data(line.utf8))
+        let (before, after, truth) = try Stepped.population(
+            [python, "-W", "ignore", "-c", Self.script], ["MEMTRACK_OBJECTS": "1"])
         #expect(truth.count > 50)
         // A type that C defines is known by the name it has there: collections.deque, datetime.timedelta.
         func figures(_ answer: TypeAnswer, _ name: String) -> (count: Int, tracked: Int) {

@@ -53,16 +53,8 @@ import Testing
         """
 
     private static func compare(_ command: [String], _ variables: [String: String]) throws {
-        let program = try Stepped(command, variables)
-        _ = try program.line("ready")
-        let before = try program.types()
-        program.go()
-        _ = try program.line("made")
-        let after = try program.types()
-        program.go()
-        let line = try program.line("truth")
-        #expect(try program.finish().isSuccess)
-        let truth = try JSONDecoder().decode([String: [Int]].self, from: Data(line.utf8))
+        let (before, after, truth) = try Stepped.population(
+            command, variables)
         #expect(truth.count == 11)
         for (name, figures) in truth.sorted(by: { $0.key < $1.key }) {
             let count = after.count(name) - before.count(name)

@@ -249,7 +249,7 @@ struct memtrack_health {
     uint64_t confined;           /* seccomp filters of the program that forbid system calls of the shim */
     uint64_t lost_modules;       /* places in code whose module found no room in the table: no names for them */
     uint64_t lost_python_stacks; /* allocations by Python functions that found no room there: C frames stand for them */
-    uint64_t foreign_malloc;     /* 1: the malloc that the program calls is not the shim's, and is not counted */
+    uint64_t foreign_malloc;     /* 1: the program calls another malloc than the shim's; what that does not pass on is not counted */
 };
 
 /* One private mapping of the shim in the target: where to look (/proc/PID/pagemap) for what the

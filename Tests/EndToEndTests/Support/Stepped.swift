@@ -82,6 +82,24 @@ final class Stepped {
         return session.directory.file(name)
     }
 
+    /// What the reader says before and after a population is made, and what the program itself says of it: it stops at `ready`
+    /// and `made`, and prints `truth` with figures by name.
+    static func population(
+        _ command: [String], _ variables: [String: String]
+    ) throws -> (before: TypeAnswer, after: TypeAnswer, truth: [String: [Int]]) {
+        let program = try Stepped(command, variables)
+        _ = try program.line("ready")
+        let before = try program.types()
+        program.go()
+        _ = try program.line("made")
+        let after = try program.types()
+        program.go()
+        let line = try program.line("truth")
+        let finished = try program.finish()
+        guard finished.isSuccess else { throw HarnessError("\(finished.end): \(finished.errorText)") }
+        return (before, after, try JSONDecoder().decode([String: [Int]].self, from: Data(line.utf8)))
+    }
+
     /// The reader's word for what the program has at this point.
     func look(_ arguments: [String] = ["--json"]) throws -> Finished {
         try Command.run([try Build.reader(), "objects", "--region", region] + arguments)
