@@ -180,7 +180,8 @@ int memtrack_spawn_take_status(pid_t pid, struct memtrack_spawn_status *status)
 bool memtrack_spawn_was_continued(pid_t pid)
 {
     siginfo_t info = {0};
-    int what = WCONTINUED | WEXITED | WNOHANG | WNOWAIT;
+    /* WSTOPPED: the stop that was seen is taken; one that still waits came after a continue, and hides it. */
+    int what = WCONTINUED | WSTOPPED | WEXITED | WNOHANG | WNOWAIT;
     return waitid(P_PID, (id_t)pid, &info, what) == 0 && info.si_pid == pid;
 }
 

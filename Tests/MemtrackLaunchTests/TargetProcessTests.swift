@@ -172,6 +172,25 @@ private func compare(
         #expect(log.contains("stopped(signal: \(SIGSTOP))\ncontinued\n"))
     }
 
+    /// `fg`, and Ctrl+Z at once: the launcher wakes to a target that has stopped again, and is not to continue it.
+    @Test func stopRightAfterTheContinueIsKept() throws {
+        let scratch = Scratch()
+        let watched = try start("trap 'echo on' CONT; echo $$ ready; sleep 0.3; exit 3", in: scratch)
+        #expect(scratch.wait(for: "ready", in: "out"))
+        let target = try #require(Int32(scratch.text("out").prefix { $0 != " " }))
+        kill(target, SIGSTOP)
+        #expect(watched.change(WUNTRACED) & 0xff == 0x7f)
+        kill(target, SIGCONT)
+        kill(target, SIGSTOP)
+        usleep(100_000)
+        kill(watched.pid, SIGCONT)
+        let status = watched.change(WUNTRACED)
+        #expect(status & 0xff == 0x7f && status >> 8 & 0xff == SIGSTOP)
+        #expect(try String(contentsOfFile: "/proc/\(target)/stat", encoding: .utf8).contains(") T "))
+        kill(watched.pid, SIGCONT)
+        #expect(watched.end() == .exit(3))
+    }
+
     @Test func coreIsNotWrittenTwice() throws {
         let scratch = Scratch()
         let watched = try start("kill -ABRT $$", in: scratch)

@@ -70,7 +70,8 @@ int memtrack_spawn_start(const char *path, char *const argv[], char *const envp[
 /* Takes the next change of state of child `pid`, without waiting. ECHILD where there is no such child. */
 int memtrack_spawn_take_status(pid_t pid, struct memtrack_spawn_status *status);
 
-/* Whether child `pid` has been continued since it was seen to stop. Takes nothing away. */
+/* Whether child `pid`, whose stop has been taken, has been continued (and may have ended or stopped again)
+ * since. Takes nothing away. */
 bool memtrack_spawn_was_continued(pid_t pid);
 
 /* Stops the calling process by the default action of `number` (SIGSTOP, SIGTSTP, SIGTTIN or SIGTTOU) and
