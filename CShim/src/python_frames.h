@@ -34,10 +34,10 @@
 #define MEMTRACK_PYTHON_RECENT 2048u
 #define MEMTRACK_PYTHON_ARENA (512u << 10)
 #define MEMTRACK_PYTHON_FRAMES 65536u
-#define MEMTRACK_PYTHON_HEADS 8192u
+#define MEMTRACK_PYTHON_HEADS 32768u
 #define MEMTRACK_PYTHON_CODE_HEADS 512u
-#define MEMTRACK_PYTHON_LINES 1024u
-#define MEMTRACK_PYTHON_DECODERS 64u
+#define MEMTRACK_PYTHON_LINES 8192u
+#define MEMTRACK_PYTHON_DECODERS 512u
 
 struct memtrack_python_layout {
     uint16_t minor;             /* of the version */
@@ -69,9 +69,10 @@ struct memtrack_python_stack {
 #define MEMTRACK_PYTHON_END UINT64_C(1) /* no word of a frame, nor is the next number */
 #define MEMTRACK_PYTHON_CUT UINT64_C(2) /* there are more frames further out */
 
+#define MEMTRACK_PYTHON_FRAME_CUT 1u /* stands for what the depth limit cut off */
 struct memtrack_python_frame {
     uint64_t word;         /* 0: dead */
-    uint32_t parent;       /* frame further out; 0 none, 1 none known: the depth limit cut them off */
+    uint32_t parent;       /* frame further out; 0 none, or MEMTRACK_PYTHON_FRAME_CUT */
     uint32_t node;         /* of the path in the region; 0: frames of C code alone so far */
     uint32_t next;         /* older frame of the same head, 0 none */
     uint32_t next_of_code; /* the same by code object */
@@ -93,6 +94,15 @@ struct memtrack_python_line {
     uint16_t module;
 };
 
+/* The stack that was looked up in the trie last, outermost frame first, see python_path.c. */
+struct memtrack_python_path {
+    uint32_t length;
+    bool is_cut;
+    uint64_t at[MEMTRACK_PYTHON_DEPTH]; /* where the frames stood */
+    uint64_t word[MEMTRACK_PYTHON_DEPTH];
+    uint32_t frame[MEMTRACK_PYTHON_DEPTH]; /* in the trie */
+};
+
 struct memtrack_python_cache {
     union {
         struct memtrack_python_stack none; /* of no class; `recent` leads here where it has no stack */
@@ -103,10 +113,7 @@ struct memtrack_python_cache {
     uint32_t recent[MEMTRACK_PYTHON_RECENT]; /* offsets of stacks from the start of this */
     uint32_t used;                           /* bytes of the arena */
     uint32_t frames_used;
-    uint32_t path_length;                    /* the last stack looked up in the trie, outermost frame first */
-    bool path_is_cut;
-    uint64_t path_word[MEMTRACK_PYTHON_DEPTH];
-    uint32_t path_frame[MEMTRACK_PYTHON_DEPTH];
+    struct memtrack_python_path path;
     uint32_t code_heads[MEMTRACK_PYTHON_CODE_HEADS];
     struct memtrack_python_line lines[MEMTRACK_PYTHON_LINES];
     struct memtrack_python_decoder decoders[MEMTRACK_PYTHON_DECODERS];
@@ -202,6 +209,11 @@ MEMTRACK_INLINE bool memtrack_python_may_be_code(uint64_t block)
  * Python's. 0: the loop is not in it, or there is no room. */
 void memtrack_python_native(void);
 uint32_t memtrack_python_on_top(struct memtrack_thread *thread, uint32_t stack, const struct memtrack_python_frame *outer);
+
+/* python_path.c: the present stack's place in the trie, by its innermost frame; it is the path then. 0: it cannot be recorded. There
+ * must be room for DEPTH frames. */
+uint32_t memtrack_python_find_frame(const struct memtrack_python_layout *at, struct memtrack_thread *thread,
+                                    struct memtrack_python_cache *cache, uint64_t innermost);
 
 /* python_names.c */
 uint16_t memtrack_python_module(const struct memtrack_python_layout *at, uint64_t code); /* MEMTRACK_MODULE_NONE: no room */

@@ -13,7 +13,7 @@
  */
 #include "python_frames.h"
 
-#define MEMTRACK_PYTHON_GROUP 16u /* lines */
+#define MEMTRACK_PYTHON_GROUP 64u /* lines */
 #define MEMTRACK_PYTHON_BYTES_LENGTH 16u
 #define MEMTRACK_PYTHON_BYTES_DATA 32u
 

@@ -9,9 +9,6 @@
 
 #include <dlfcn.h>
 
-#define MEMTRACK_OWNED_BY_C 3
-#define MEMTRACK_FRAME_CUT 1u /* stands for what the depth limit cut off */
-
 static const char *no_thread(void)
 {
     return NULL;
@@ -69,39 +66,10 @@ void memtrack_python_adopt(struct memtrack_thread *thread)
     thread->python_chunk = UINT64_MAX;
 }
 
-/* What one frame after the other says, innermost first. */
-struct chain {
-    uint32_t count;
-    bool is_cut; /* there are more */
-    uint64_t word[MEMTRACK_PYTHON_DEPTH];
-    uint64_t code[MEMTRACK_PYTHON_DEPTH]; /* 0: no frame of Python code */
-};
-
-static bool read_chain(struct chain *chain, uint64_t frame)
-{
-    uint32_t python = 0;
-    for (chain->count = 0; frame; frame = MEMTRACK_PYTHON_WORD(frame, at->back)) {
-        if (chain->count == MEMTRACK_PYTHON_DEPTH || python == memtrack_rt.stack_depth) {
-            chain->is_cut = true;
-            return true;
-        }
-        bool is_c = at->owner && *((const uint8_t *)frame + at->owner) == MEMTRACK_OWNED_BY_C;
-        uint64_t word = memtrack_python_word(at, frame);
-        int64_t number = *(const int32_t *)(const void *)((const char *)frame + at->instruction);
-        if (!at->first && (number < 0 || number > 65534)) /* it does not fit in a word, or could be taken for one that does not */
-            return false;
-        chain->word[chain->count] = word;
-        chain->code[chain->count++] = is_c ? 0 : MEMTRACK_PYTHON_WORD(frame, at->code);
-        python += !is_c;
-    }
-    chain->is_cut = false;
-    return chain->count > 0;
-}
-
 static void forget_stacks(struct memtrack_python_cache *cache)
 {
     __builtin_memset(cache->recent, 0, sizeof(cache->recent));
-    cache->path_length = 0;
+    cache->path.length = 0;
 }
 
 static void empty(struct memtrack_python_cache *cache)
@@ -112,7 +80,7 @@ static void empty(struct memtrack_python_cache *cache)
     __builtin_memset(cache->lines, 0, sizeof(cache->lines));
     __builtin_memset(cache->decoders, 0, sizeof(cache->decoders));
     cache->used = 0;
-    cache->frames_used = MEMTRACK_FRAME_CUT + 1;
+    cache->frames_used = MEMTRACK_PYTHON_FRAME_CUT + 1;
 }
 
 static struct memtrack_python_cache *cache_of(struct memtrack_thread *thread)
@@ -135,77 +103,18 @@ static struct memtrack_python_cache *cache_of(struct memtrack_thread *thread)
     return cache;
 }
 
-/* A new frame: its name and node in the region. 0 where it cannot be recorded. */
-static uint32_t add_frame(struct memtrack_thread *thread, struct memtrack_python_cache *cache, uint32_t parent,
-                          uint64_t word, uint64_t code, uint32_t *head)
+/* The stack that is the path. The newest one stands at its place itself, the one before it beside. */
+static void remember(struct memtrack_python_cache *cache, uint32_t place, uint32_t size_class, uint32_t cell,
+                     struct memtrack_counters *counters)
 {
-    struct memtrack_python_frame *outer = &cache->frames[parent], *frame = &cache->frames[cache->frames_used];
-    if (cache->frames_used == MEMTRACK_PYTHON_FRAMES)
-        return 0;
-    frame->node = outer->node;
-    frame->next_of_code = 0;
-    if (code) {
-        const struct memtrack_python_line *line = memtrack_python_line(at, cache, word, code);
-        if (!line)
-            return 0;
-        struct memtrack_walk *walk = thread->walk;
-        memtrack_walk_begin(walk);
-        walk->count = outer->node ? 2 : 1;
-        walk->frame[0] = (struct memtrack_frame){.ip = line->line, .module = line->module};
-        walk->frame[1] = (struct memtrack_frame){.node = outer->node};
-        frame->node = memtrack_nodes(walk, 1, parent == MEMTRACK_FRAME_CUT ? MEMTRACK_NODE_TRUNCATED : 0);
-        if (!frame->node)
-            return 0;
-        uint32_t *of_code = &cache->code_heads[memtrack_python_hash(code >> 4, 0, MEMTRACK_PYTHON_CODE_HEADS)];
-        frame->next_of_code = *of_code;
-        *of_code = cache->frames_used;
-    }
-    frame->parent = parent;
-    frame->word = word;
-    frame->next = *head;
-    MEMTRACK_SIGNAL_FENCE(); /* a handler may leave in the midst of this */
-    *head = cache->frames_used;
-    return cache->frames_used++;
-}
-
-/* The frame that the chain leads to, from the outermost inwards; 0 where it cannot be recorded. */
-static uint32_t find_frame(struct memtrack_thread *thread, struct memtrack_python_cache *cache, const struct chain *chain)
-{
-    uint32_t frame = chain->is_cut ? MEMTRACK_FRAME_CUT : 0;
-    uint32_t known = cache->path_is_cut == chain->is_cut ? cache->path_length : 0;
-    cache->path_length = 0;
-    for (uint32_t i = 0; i < chain->count; i++) {
-        uint64_t word = chain->word[chain->count - 1 - i];
-        if (i < known && cache->path_word[i] == word) {
-            frame = cache->path_frame[i];
-            continue;
-        }
-        known = 0;
-        uint32_t *head = &cache->heads[memtrack_python_hash(word, frame, MEMTRACK_PYTHON_HEADS)];
-        uint32_t found = *head;
-        while (found && (cache->frames[found].word != word || cache->frames[found].parent != frame))
-            found = cache->frames[found].next;
-        frame = found ? found : add_frame(thread, cache, frame, word, chain->code[chain->count - 1 - i], head);
-        if (!frame)
-            return 0;
-        cache->path_word[i] = word;
-        cache->path_frame[i] = frame;
-    }
-    MEMTRACK_SIGNAL_FENCE();
-    cache->path_is_cut = chain->is_cut;
-    cache->path_length = chain->count;
-    return frame;
-}
-
-static void remember(struct memtrack_python_cache *cache, uint32_t *recent, const struct chain *chain,
-                     uint32_t size_class, uint32_t cell, struct memtrack_counters *counters)
-{
-    uint32_t bytes = (uint32_t)(sizeof(struct memtrack_python_stack) + (chain->count + 1) * sizeof(uint64_t));
-    struct memtrack_python_stack *stack = (void *)((char *)cache + *recent);
-    uint32_t offset = *recent;
+    const struct memtrack_python_path *path = &cache->path;
+    uint32_t bytes = (uint32_t)(sizeof(struct memtrack_python_stack) + (path->length + 1) * sizeof(uint64_t));
+    uint32_t *recent = &cache->recent[place], *beside = &cache->recent[place ^ 1], offset = *beside;
+    struct memtrack_python_stack *stack = (void *)((char *)cache + offset);
+    *beside = *recent;
     *recent = 0; /* a handler may leave in the midst of this */
     MEMTRACK_SIGNAL_FENCE();
-    if (!offset || stack->count < chain->count) {
+    if (!offset || stack->count < path->length) {
         if (cache->used + bytes > MEMTRACK_PYTHON_ARENA) {
             __builtin_memset(cache->recent, 0, sizeof(cache->recent));
             cache->used = 0;
@@ -220,10 +129,11 @@ static void remember(struct memtrack_python_cache *cache, uint32_t *recent, cons
                                                                           : memtrack_livemap_large(0, cell, 0),
         .cell = cell,
         .size_class = size_class,
-        .count = chain->count,
+        .count = path->length,
     };
-    __builtin_memcpy(stack->word, chain->word, chain->count * sizeof(uint64_t));
-    stack->word[chain->count] = chain->is_cut ? MEMTRACK_PYTHON_CUT : MEMTRACK_PYTHON_END;
+    for (uint32_t i = 0; i < path->length; i++)
+        stack->word[i] = path->word[path->length - 1 - i];
+    stack->word[path->length] = path->is_cut ? MEMTRACK_PYTHON_CUT : MEMTRACK_PYTHON_END;
     MEMTRACK_SIGNAL_FENCE();
     *recent = offset;
 }
@@ -232,7 +142,6 @@ static void remember(struct memtrack_python_cache *cache, uint32_t *recent, cons
 static struct memtrack_counters *charge(struct memtrack_thread *thread, struct memtrack_python_cache *cache,
                                         uint64_t innermost, uint32_t native, uint64_t size, uint32_t *cell)
 {
-    struct chain chain;
     uint32_t size_class = memtrack_size_class(size), key = size_class | native << 8;
     uint64_t word = memtrack_python_word(at, innermost), back = MEMTRACK_PYTHON_WORD(innermost, at->back);
     uint64_t outer = back ? memtrack_python_word(at, back) : 0;
@@ -244,22 +153,17 @@ static struct memtrack_counters *charge(struct memtrack_thread *thread, struct m
         *cell = stack->cell;
         return stack->counters;
     }
-    /* The newest one stands at the place itself, the one before it beside. */
-    uint32_t *recent = &cache->recent[place], *beside = &cache->recent[place ^ 1], offset = *beside;
-    *beside = *recent;
-    *recent = offset;
-    if (!read_chain(&chain, innermost))
-        return NULL;
-    if (cache->frames_used + chain.count > MEMTRACK_PYTHON_FRAMES)
+    if (cache->frames_used + MEMTRACK_PYTHON_DEPTH > MEMTRACK_PYTHON_FRAMES)
         empty(cache);
-    uint32_t found = find_frame(thread, cache, &chain);
+    uint32_t known = cache->frames_used, found = memtrack_python_find_frame(at, thread, cache, innermost);
     uint32_t node = found ? cache->frames[found].node : 0;
     if (node && native)
         node = memtrack_python_on_top(thread, native, &cache->frames[found]);
     *cell = node ? memtrack_cell(node, size_class) : 0;
     struct memtrack_counters *counters = *cell >= MEMTRACK_FIRST_CELL ? memtrack_counters_for(thread, *cell, size) : NULL;
-    if (counters && !memtrack_counters_are_shared(counters))
-        remember(cache, recent, &chain, key, *cell, counters);
+    /* Half of the stacks of an import come once: one is remembered when it comes the second time. */
+    if (counters && found < known && !memtrack_counters_are_shared(counters))
+        remember(cache, place, key, *cell, counters);
     return counters;
 }
 
