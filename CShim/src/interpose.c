@@ -183,10 +183,17 @@ MEMTRACK_EXPORT void *realloc(void *block, size_t size)
  * preloaded before us. Its blocks are not ours to give to the next allocator: the functions below, which it may lack,
  * must then do as glibc's do, and call the first. */
 extern __typeof__(malloc) memtrack_own_malloc __attribute__((visibility("hidden"), alias("malloc")));
+static bool is_first = true;
 
 bool memtrack_is_first(void)
 {
-    return malloc == memtrack_own_malloc;
+    return is_first;
+}
+
+/* A program at a fixed address that takes malloc's address has it in its own file: a jump to the first definition. */
+void memtrack_resolve_first(void)
+{
+    is_first = malloc == memtrack_own_malloc || memtrack_is_first_definition("malloc");
 }
 
 /* glibc's would call our realloc, and the call site would be inside libc. */

@@ -109,7 +109,7 @@ MEMTRACK_DELETE_FUNCTIONS(MEMTRACK_OWN)
  * library's others to end in these: that of delete(block, size) hands the block to the program's delete. */
 static bool are_first(void)
 {
-#define MEMTRACK_COMPARE(name, ...) && name == name##_own
+#define MEMTRACK_COMPARE(name, ...) && (name == name##_own || memtrack_is_first_definition(#name))
     return true MEMTRACK_NEW_FUNCTIONS(MEMTRACK_COMPARE) MEMTRACK_DELETE_FUNCTIONS(MEMTRACK_COMPARE);
 #undef MEMTRACK_COMPARE
 }

@@ -182,6 +182,8 @@ __attribute__((visibility("default"), used)) const char *__asan_default_options(
     return "verify_asan_link_order=0";
 }
 
+extern __typeof__(dlvsym) dlvsym __attribute__((noplt)); /* as dlsym in runtime.h */
+
 /* The version that programs ask for: an object may have that of a function and no default one. */
 static void *versioned(const char *name)
 {
@@ -215,6 +217,7 @@ MEMTRACK_COLD void memtrack_resolve(void)
     phase = 1;
     int saved = errno;
     struct memtrack_next found;
+    memtrack_resolve_first();
     bool has_versions = next_has_versions_alone();
 #define MEMTRACK_FIND(result, name, parameters, arguments) *(void **)&found.name = next_definition(#name, has_versions);
     MEMTRACK_NEXT_FUNCTIONS(MEMTRACK_FIND)

@@ -106,12 +106,20 @@ static uintptr_t map(size_t bytes, size_t scratched_from)
     return (uintptr_t)at;
 }
 
+uint64_t memtrack_private_limit(void)
+{
+    struct rlimit space, data;
+    if (memtrack_sys4(SYS_prlimit64, 0, RLIMIT_AS, 0, &space) != 0 ||
+        memtrack_sys4(SYS_prlimit64, 0, RLIMIT_DATA, 0, &data) != 0)
+        return RLIM_INFINITY;
+    return space.rlim_cur < data.rlim_cur ? space.rlim_cur : data.rlim_cur;
+}
+
 /* Returns the page that a forked child reads as 0, in front of the scratch memory. NULL: everything gets a mapping of its
  * own. So it is where the address space is limited, which is the program's. */
 void *memtrack_private_start(void)
 {
-    struct rlimit limit;
-    if (memtrack_sys4(SYS_prlimit64, 0, RLIMIT_AS, 0, &limit) != 0 || limit.rlim_cur != RLIM_INFINITY)
+    if (memtrack_private_limit() != RLIM_INFINITY)
         return NULL;
     size_t bytes = MEMTRACK_STARTER_KEPT + MEMTRACK_STARTER_SCRATCH;
     uintptr_t at = map(bytes, MEMTRACK_STARTER_KEPT);

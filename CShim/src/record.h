@@ -14,6 +14,7 @@ void memtrack_release(void *block, const uintptr_t *frame);                  /* 
 void memtrack_sample_ways(void); /* the hooks sample from now on */
 void memtrack_sample_new(void);  /* new.c: new and delete too */
 bool memtrack_is_first(void); /* ours is the malloc that the program calls; else its blocks are not ours to free */
+void memtrack_resolve_first(void);
 
 struct memtrack_block memtrack_realloc_begin(void *block, const uintptr_t *frame);
 /* the new block is counted already */

@@ -11,7 +11,6 @@
 #include "python.h"
 
 #include <sys/mman.h>
-#include <sys/resource.h>
 
 #define MEMTRACK_LEAST_SPACE (UINT64_C(128) << 20)
 
@@ -47,14 +46,6 @@ static bool is_wanted(void)
     return launcher == memtrack_sys3(SYS_getppid, 0, 0, 0);
 }
 
-/* The tables take tens of megabytes of address space, most of it never touched. Where that is limited to little more,
- * the program would be short of it: it is not counted. */
-static bool is_roomy(void)
-{
-    struct rlimit limit;
-    return memtrack_sys4(SYS_prlimit64, 0, RLIMIT_AS, 0, &limit) != 0 || limit.rlim_cur >= MEMTRACK_LEAST_SPACE;
-}
-
 /* Called once, by the first call of any hook, when the next allocator has been found. */
 void memtrack_boot(void)
 {
@@ -64,7 +55,9 @@ void memtrack_boot(void)
         memtrack_exec_keep(memtrack_config_variables());
     if (!is_wanted())
         return;
-    if (!is_roomy()) {
+    /* The tables take tens of megabytes of address space, most of it never touched. Where that is limited to little more,
+     * the program would be short of it: it is not counted. */
+    if (memtrack_private_limit() < MEMTRACK_LEAST_SPACE) {
         memtrack_region_give_up();
         return;
     }

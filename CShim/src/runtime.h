@@ -21,6 +21,8 @@
 #include "sys.h"
 #include "unwind.h"
 
+#include <dlfcn.h>
+
 #define MEMTRACK_MAX_DEPTH 256u
 #define MEMTRACK_DEFAULT_DEPTH 64u
 #define MEMTRACK_MAX_COUNTER_INDEX (MEMTRACK_BANK_DIRECTORIES * MEMTRACK_CHUNKS_PER_DIRECTORY * \
@@ -174,6 +176,9 @@ void memtrack_identity_write(struct memtrack_header *header, const struct memtra
 
 /* private.c */
 void *memtrack_private_start(void);
+/* Bytes of private memory that the process may have: the least of RLIMIT_AS and RLIMIT_DATA, which counts what is reserved
+ * and never touched as well. */
+uint64_t memtrack_private_limit(void);
 void memtrack_private_publish(struct memtrack_header *header); /* lists it all in a new region */
 void memtrack_private_after_fork(bool interrupted);
 void memtrack_private_keep_on_fork(bool keep);        /* scratch memory too, or not */
@@ -214,6 +219,10 @@ void *memtrack_symbol(const void *dynamic, uintptr_t bias, uintptr_t pointer_bia
 /* dlsym of RTLD_NEXT or RTLD_DEFAULT for a name that may be nobody's, without the message of a failure, which takes memory of
  * the program's malloc. For memtrack_resolve. */
 void *memtrack_dlsym(void *where, const char *name);
+/* Is this library the first in the program's scope that defines a function? In the constructor only. */
+bool memtrack_is_first_definition(const char *name);
+/* Not through the PLT: where a library of LD_AUDIT looks at calls, the loader would stand for the caller that dlsym asks for. */
+extern __typeof__(dlsym) dlsym __attribute__((noplt));
 void memtrack_clock_find(void);
 
 /* modules.c */

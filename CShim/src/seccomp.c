@@ -105,7 +105,7 @@ static bool jumps(uint16_t operation, uint32_t a, uint32_t b)
     }
 }
 
-/* What the filter answers; 0 (kill) for a program that the kernel would refuse. Jumps go forward, so it ends. */
+/* What the filter answers; 0 (kill) for a program that the kernel would refuse. Jumps go forward and stay inside, so it ends. */
 static uint32_t run(const struct sock_filter *program, uint32_t length, const struct seccomp_data *data)
 {
     uint32_t a = 0, x = 0, memory[BPF_MEMWORDS] = {0};
@@ -138,10 +138,12 @@ static uint32_t run(const struct sock_filter *program, uint32_t length, const st
             a = arithmetic(BPF_OP(at->code), a, operand);
             break;
         case BPF_JMP:
-            if (BPF_OP(at->code) == BPF_JA)
+            if (BPF_OP(at->code) != BPF_JA)
+                pc += jumps(BPF_OP(at->code), a, operand) ? at->jt : at->jf;
+            else if (at->k < length - pc)
                 pc += at->k;
             else
-                pc += jumps(BPF_OP(at->code), a, operand) ? at->jt : at->jf;
+                return 0;
             break;
         case BPF_RET:
             return BPF_RVAL(at->code) == BPF_A ? a : at->k;

@@ -87,13 +87,17 @@ void *memtrack_symbol(const void *dynamic, uintptr_t bias, uintptr_t pointer_bia
     return symbol && ELF64_ST_TYPE(symbol->st_info) == STT_FUNC ? (void *)(bias + symbol->st_value) : NULL;
 }
 
-/* The objects stand in the order in which they are searched. Called before there is a second thread, or a dlclose. */
-static bool is_defined(void *where, const char *name)
+static const struct link_map *own_object(void)
 {
     struct memtrack_object own;
-    if (!memtrack_object_find((uintptr_t)&memtrack_dlsym, &own))
-        return true;
-    const struct link_map *at = own.link_map;
+    return memtrack_object_find((uintptr_t)&own_object, &own) ? own.link_map : NULL;
+}
+
+/* The first object that defines a name, behind this library or in the program's scope. The objects stand in the order in
+ * which they are searched. Called before there is a second thread, or a dlclose. */
+static const struct link_map *definer(const struct link_map *own, void *where, const char *name)
+{
+    const struct link_map *at = own;
     if (where == RTLD_NEXT)
         at = at->l_next;
     else
@@ -101,13 +105,20 @@ static bool is_defined(void *where, const char *name)
             at = at->l_prev;
     for (uintptr_t vdso = getauxval(AT_SYSINFO_EHDR); at; at = at->l_next) /* the vDSO's pointers are not relocated */
         if (at->l_ld && at->l_addr != vdso && symbol_of(at->l_ld, 0, name))
-            return true;
-    return false;
+            return at;
+    return NULL;
 }
 
 void *memtrack_dlsym(void *where, const char *name)
 {
-    return is_defined(where, name) ? dlsym(where, name) : NULL;
+    const struct link_map *own = own_object();
+    return !own || definer(own, where, name) ? dlsym(where, name) : NULL;
+}
+
+bool memtrack_is_first_definition(const char *name)
+{
+    const struct link_map *own = own_object();
+    return own && definer(own, RTLD_DEFAULT, name) == own;
 }
 
 /* The kernel's clock, straight from its vDSO: libc's function may be another library's (sanitizers, faketime), which

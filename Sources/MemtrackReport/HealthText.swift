@@ -22,9 +22,10 @@ enum HealthText {
                 + "container --shm-size), raise ulimit -f and -v, or take fewer stacks with --sample or --stack-depth."
         }
         if health.foreignMalloc > 0 {
-            let processes = FigureText.plural(health.foreignMalloc, "process has", "processes have")
+            let processes = FigureText.plural(
+                health.foreignMalloc, "process has a malloc of its own", "processes have a malloc of their own")
             result.append(
-                "\(processes) a malloc of their own, or that of a library preloaded before memtrack's: what it does not "
+                "\(processes), or that of a library preloaded before memtrack's: what it does not "
                     + "pass on is not counted. Preload memtrack's first; an allocator that is linked into a program "
                     + "cannot be seen.")
         }

@@ -79,9 +79,10 @@ import Testing
         #expect(finished.end == bare.end, "\(finished.errorText)")
     }
 
-    /// Guards that no lock is held while a filter is studied (a child forked meanwhile would wait for ever), and that what
-    /// a filter forbids is forgotten where the kernel has refused it, or a thread stood in its way.
-    @Test(arguments: ["fork", "together"])
+    /// Guards that no lock is held while a filter is studied (a child forked meanwhile would wait for ever), that what
+    /// a filter forbids is forgotten where the kernel has refused it, or a thread stood in its way, and that one which goes
+    /// round in circles is not followed.
+    @Test(arguments: ["fork", "together", "back"])
     func filtersThatComeToNothing(_ how: String) throws {
         let program = try Compiled.fixture("filters.c", ["-O1", "-pthread"])
         let bare = try Command.run([program, how])
@@ -196,6 +197,26 @@ import Testing
         #expect(finished.isSuccess, "\(finished.end)")
         #expect(finished.outputText == "00 before main\n")
         #expect(try session.region().health.foreignMalloc == 1)
+    }
+
+    /// Guards what tells whether our malloc is the program's: the address of malloc is in the program's own file where that is
+    /// linked at a fixed address. Such a program (Debian's python3) was said to have a malloc of its own.
+    @Test(arguments: [["-pie", "-fPIE"], ["-no-pie", "-fno-pie"]])
+    func programThatHasTheAddressOfMalloc(_ options: [String]) throws {
+        let program = try Compiled.fixture("addresses.cpp", ["-O1", "-fno-builtin"] + options)
+        let session = try Session()
+        #expect(try session.run([program]).isSuccess)
+        let region = try session.region()
+        #expect(region.health.foreignMalloc == 0)
+        for size in [1000, 2000, 3000, 4000] as [UInt64] {
+            let cells = region.cells.filter { $0.sizeClass == SizeClass.containing(size) && $0.stack != 0 }
+            #expect(cells.map(\.counters.allocations).reduce(0, +) == 10, "\(size)")
+            // `new` is ours, as far as memory lasts: no frame of the C++ library.
+            for cell in cells {
+                let module = region.nodes[Int(cell.stack)]?.module.flatMap { region.modules[$0] }
+                #expect(module?.path == program, "\(size)")
+            }
+        }
     }
 
     /// Guards `new` with an alignment that is no power of two: the library refuses it, memalign would not.

@@ -83,11 +83,12 @@ import Testing
 
 /// Where memory is short. The fixture is limits.c.
 @Suite struct TrapLimitTests {
-    /// Guards the share of a limited address space that the shim leaves to the program.
-    @Test(arguments: [(200, 80), (1000, 700)])
-    func limitedAddressSpace(_ limit: Int, _ heap: Int) throws {
+    /// Guards the share of a limited address space, or of private memory (`ulimit -d`), that the shim leaves to the program.
+    @Test(arguments: ["-v", "-d"], [(200, 80), (1000, 700)])
+    func limitedAddressSpace(_ option: String, _ sizes: (limit: Int, heap: Int)) throws {
+        let (limit, heap) = sizes
         let program = try Compiled.fixture("limits.c", ["-O1"])
-        let command = ["sh", "-c", "ulimit -v \(limit * 1024) && exec \"$0\" heap \(heap)", program]
+        let command = ["sh", "-c", "ulimit \(option) \(limit * 1024) && exec \"$0\" heap \(heap)", program]
         #expect(try Command.run(command).isSuccess)
         let session = try Session()
         let finished = try session.run(command)
@@ -100,10 +101,11 @@ import Testing
     }
 
     /// Guards that the shim stands back where its tables would take what the program needs.
-    @Test func hardlyAnyAddressSpace() throws {
+    @Test(arguments: ["-v", "-d"]) func hardlyAnyAddressSpace(_ option: String) throws {
         let program = try Compiled.fixture("limits.c", ["-O1"])
         let session = try Session()
-        let finished = try session.run(["bash", "-c", "ulimit -v 40000 && exec \"$0\" heap 20", program])
+        let finished = try session.run(
+            ["bash", "-c", "ulimit \(option) 40000 && exec \"$0\" heap 20", program])
         #expect(finished.isSuccess, "\(finished.end) \(finished.errorText)")
         #expect(try !session.regions().contains { $0.identity.executable == program })
         #expect(session.directory.entries().contains { $0.hasPrefix("lost-") })

@@ -93,6 +93,19 @@ import Testing
         #expect(region.health.unknownFrees == 0)
     }
 
+    /// Guards that our calls of dlsym are ours where a library of LD_AUDIT has the loader make them: it asked for what comes behind
+    /// the loader itself, and crashed.
+    @Test func besideALibraryThatAudits() throws {
+        let audit = try Compiled.fixture("audit.c", ["-O1", "-shared", "-fPIC"])
+        let command = [try Compiled.fixture("endings.c", ["-O1"])]
+        let bare = try Command.run(command, environment: ["LD_AUDIT": audit])
+        try #require(bare.isSuccess, "\(bare.end)")
+        let session = try Session()
+        let finished = try session.run(command, ["LD_AUDIT": audit])
+        #expect(finished.isSuccess, "\(finished.end)")
+        #expect(try session.region().totals.allocations >= 2000)
+    }
+
     /// Guards that the whole family is taken from one allocator, whichever stands behind us. Shows something where
     /// libjemalloc2, libtcmalloc-minimal4 or libmimalloc2.0 is installed.
     @Test(arguments: ["libjemalloc.so.2", "libtcmalloc_minimal.so.4", "libmimalloc.so.2"])

@@ -3,6 +3,7 @@
  * Filters of system calls that are not put in place, while others are.
  * `filters fork`: one thread has filters refused all the time; children forked meanwhile put in their own.
  * `filters together`: a filter for all threads, of which one stands in the way.
+ * `filters back`: a filter that jumps to where it is, which the kernel refuses.
  * 77 where the kernel has no seccomp; 1 where a child does not get on, or something was put in place.
  */
 #define _GNU_SOURCE
@@ -10,6 +11,7 @@
 #include <linux/seccomp.h>
 #include <pthread.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -86,10 +88,21 @@ static int together(void)
     return result <= 0;
 }
 
+static int back(void)
+{
+    struct sock_filter program[] = {BPF_STMT(BPF_JMP | BPF_JA, UINT32_MAX), nothing[0]};
+    struct sock_fprog filter = {2, program};
+    alarm(20);
+    return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0 ||
+           syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter) == 0;
+}
+
 int main(int count, char **arguments)
 {
     free(malloc(10));
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
         return 77;
+    if (count > 1 && strcmp(arguments[1], "back") == 0)
+        return back();
     return count > 1 && strcmp(arguments[1], "together") == 0 ? together() : with_children();
 }

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Takes the addresses of malloc and of operator new, and allocates through both and by plain calls. Linked at a fixed address,
+// both addresses are in the program's own file, not in the library that defines them.
+#include <cstdlib>
+#include <new>
+
+static void *(*volatile by_malloc)(std::size_t) = std::malloc;
+static void *(*volatile by_new)(std::size_t) = ::operator new;
+
+int main()
+{
+    for (int i = 0; i < 10; i++) {
+        std::free(by_malloc(1000));
+        ::operator delete(by_new(2000));
+        void *volatile block = ::operator new(3000);
+        ::operator delete(block);
+        std::free(reallocarray(std::malloc(8), 1, 4000));
+    }
+}
