@@ -4,10 +4,11 @@
  * what the kernel needs and 900 bytes. The child goes on on its own stack and allocates there, too. 1 where what lies below
  * the alternate stack was written to.
  */
+#include "signal_frame.h"
+
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,10 +16,6 @@
 #define KEEP(block) __asm__ volatile("" : : "r"(block) : "memory")
 #define BELOW 8192
 #define PAINT 0x5a
-
-#ifndef AT_MINSIGSTKSZ
-#define AT_MINSIGSTKSZ 51
-#endif
 
 static volatile pid_t child;
 
@@ -36,7 +33,7 @@ static void handle(int signal)
 
 int main(void)
 {
-    size_t kernels = getauxval(AT_MINSIGSTKSZ) ? getauxval(AT_MINSIGSTKSZ) : 2048;
+    size_t kernels = signal_frame_bytes();
     size_t size = (kernels + 900 + 15) & ~(size_t)15;
     char *low = mmap(NULL, BELOW + size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (low == MAP_FAILED)

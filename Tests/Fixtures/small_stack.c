@@ -6,11 +6,12 @@
  * are added to what the kernel itself needs; disarm: the kernel forgets the stack while a handler runs on it. Prints how many of them were used, at least; 1 where what lies below was written to.
  */
 #define _GNU_SOURCE
+#include "signal_frame.h"
+
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/auxv.h>
 #include <sys/mman.h>
 
 #define SITE __attribute__((noinline, noclone))
@@ -21,9 +22,6 @@
 
 #ifndef SS_AUTODISARM
 #define SS_AUTODISARM (1u << 31)
-#endif
-#ifndef AT_MINSIGSTKSZ
-#define AT_MINSIGSTKSZ 51
 #endif
 
 static size_t made;
@@ -85,7 +83,7 @@ int main(int count, char **arguments)
 {
     if (count < 3)
         return 64;
-    size_t kernels = getauxval(AT_MINSIGSTKSZ) ? getauxval(AT_MINSIGSTKSZ) : 2048;
+    size_t kernels = signal_frame_bytes();
     size_t size = (kernels + (size_t)atoi(arguments[2]) + 15) & ~(size_t)15;
     int flags = count > 3 && strcmp(arguments[3], "disarm") == 0 ? (int)SS_AUTODISARM : 0;
     if (strcmp(arguments[1], "own") == 0)
