@@ -23,7 +23,8 @@ enum HealthText {
         }
         if health.foreignMalloc > 0 {
             let processes = FigureText.plural(
-                health.foreignMalloc, "process has a malloc of its own", "processes have a malloc of their own")
+                health.foreignMalloc, "process has a malloc of its own",
+                "processes have a malloc of their own")
             result.append(
                 "\(processes), or that of a library preloaded before memtrack's: what it does not "
                     + "pass on is not counted. Preload memtrack's first; an allocator that is linked into a program "
