@@ -30,13 +30,14 @@ static void shared_allocation(uint32_t cell, uint64_t size)
     memtrack_count_shared_allocation(counters, 1, size);
 }
 
-static void shared_free(uint32_t cell, uint64_t blocks, uint64_t bytes)
+static void shared_free(uint32_t cell, uint64_t blocks, uint64_t bytes, bool is_inherited)
 {
     struct memtrack_counters *counters = has_region() ? memtrack_shared_counters(cell) : NULL;
     if (!counters)
         return;
     memtrack_count_shared_free(counters, blocks, bytes, false);
-    MEMTRACK_ADD(&memtrack_rt.region->live_bytes, -(int64_t)bytes);
+    if (!is_inherited)
+        MEMTRACK_ADD(&memtrack_rt.region->live_bytes, -(int64_t)bytes);
 }
 
 static enum memtrack_cell_kind kind_of_call(void)
@@ -59,12 +60,11 @@ MEMTRACK_COLD void memtrack_uncounted(uint64_t size)
 MEMTRACK_COLD void memtrack_uncounted_free(uintptr_t address, struct memtrack_block block)
 {
     uint32_t cell = block.cell;
+    bool is_inherited = memtrack_is_inherited(cell);
     if (cell >= MEMTRACK_FIRST_CELL)
-        cell = cell < memtrack_rt.cell_bias + MEMTRACK_FIRST_CELL
-                   ? memtrack_builtin_cell(MEMTRACK_KIND_INHERITED, block.size)
-                   : cell - memtrack_rt.cell_bias;
+        cell = is_inherited ? memtrack_builtin_cell(MEMTRACK_KIND_INHERITED, block.size) : cell - memtrack_rt.cell_bias;
     uint64_t blocks = memtrack_weight(address, block.size);
-    shared_free(cell, blocks, blocks * block.size);
+    shared_free(cell, blocks, blocks * block.size, is_inherited);
 }
 
 MEMTRACK_COLD void memtrack_allocated_shared(uintptr_t address, uint64_t size)
@@ -229,10 +229,13 @@ static bool finish_free(struct memtrack_thread *thread, const void *block, struc
     } else {
         uint64_t blocks = memtrack_weight((uintptr_t)block, found.size);
         struct memtrack_counters *counters = memtrack_counters_for(thread, found.cell, found.size);
-        if (MEMTRACK_LIKELY(counters != NULL))
+        if (MEMTRACK_LIKELY(counters != NULL)) {
             memtrack_count_free(thread, counters, blocks, blocks * found.size, thread->last_block == (uintptr_t)block);
-        else
+            if (memtrack_is_inherited(found.cell))
+                thread->delta += (int64_t)(blocks * found.size);
+        } else {
             memtrack_uncounted_free((uintptr_t)block, found);
+        }
     }
     memtrack_leave(thread);
     return pass_on;

@@ -130,10 +130,13 @@ static void count_realloc_free(uintptr_t address, struct memtrack_block found, c
     }
     struct memtrack_counters *counters = memtrack_counters_for(thread, found.cell, found.size);
     uint64_t blocks = memtrack_weight(address, found.size);
-    if (counters)
+    if (counters) {
         memtrack_count_free(thread, counters, blocks, blocks * found.size, false);
-    else
+        if (memtrack_is_inherited(found.cell))
+            thread->delta += (int64_t)(blocks * found.size);
+    } else {
         memtrack_uncounted_free(address, found);
+    }
     memtrack_leave(thread);
 }
 

@@ -225,6 +225,12 @@ bool memtrack_is_first_definition(const char *name);
 extern __typeof__(dlsym) dlsym __attribute__((noplt));
 void memtrack_clock_find(void);
 
+/* A cell of a fork parent: what is freed of it was never in this process's live total, and does not leave it. */
+MEMTRACK_INLINE bool memtrack_is_inherited(uint32_t cell)
+{
+    return cell >= MEMTRACK_FIRST_CELL && cell < memtrack_rt.cell_bias + MEMTRACK_FIRST_CELL;
+}
+
 /* modules.c */
 uint16_t memtrack_module_index(const struct memtrack_object *object);
 void memtrack_modules_after_fork(struct memtrack_header *parent); /* with the child's region in place */

@@ -21,13 +21,14 @@ public struct ProcessImages: Sendable {
     }
 
     /// Allocations of all images, and the largest of their peaks, because they were one after the other. What is live is the
-    /// last one's. nil where none was counted.
+    /// last one's, unless that was replaced by one that is not counted. nil where none was counted.
     public var totals: Counters? {
         let counted = images.compactMap(\.totals)
         guard let largest = counted.max(by: { $0.peakBytes < $1.peakBytes }) else { return nil }
         var sum = Counters()
-        for counters in counted.dropLast(last.totals == nil ? 0 : 1) { sum += counters.settled }
-        if let own = last.totals { sum += own }
+        let isCurrent = last.totals != nil && !last.wasReplaced
+        for counters in counted.dropLast(isCurrent ? 1 : 0) { sum += counters.settled }
+        if isCurrent, let own = last.totals { sum += own }
         sum.peakBlocks = largest.peakBlocks
         sum.peakBytes = largest.peakBytes
         return sum

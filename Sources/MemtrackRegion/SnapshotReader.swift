@@ -85,6 +85,7 @@ struct SnapshotReader {
             snapshot.threadsSeen = banks.owners
             snapshot.walks = banks.walks
             snapshot.fullWalks = banks.fullWalks
+            takeInherited(of: &snapshot)
             for cell in snapshot.cells { snapshot.totals += cell.counters }
             setPeak(of: &snapshot, recorded: settled && epoch != 0 ? peakTime : nil)
             return
@@ -98,18 +99,30 @@ struct SnapshotReader {
         snapshot.recordedPeakBytes = bytes
         snapshot.peakSlackBytes =
             isShared ? UInt64(header.word(\.flush_bytes)) * UInt64(max(2, snapshot.banks)) : 0
-        if let recorded, snapshot.totals.liveBytes <= bytes {
+        let live = snapshot.totals.liveBytes &+ Int64(clamping: snapshot.health.inheritedFreedBytes)
+        if let recorded, live <= bytes {
             snapshot.peakMonotonicNanoseconds = recorded
             return
         }
         // More is live than ever was recorded: the peak is this moment.
         snapshot.peakMonotonicNanoseconds = 0
-        for index in snapshot.cells.indices {
+        for index in snapshot.cells.indices where snapshot.cells[index].kind != .inherited {
             snapshot.cells[index].counters.peakBlocks = snapshot.cells[index].counters.liveBlocks
             snapshot.cells[index].counters.peakBytes = snapshot.cells[index].counters.liveBytes
         }
-        snapshot.totals.peakBlocks = snapshot.totals.liveBlocks
-        snapshot.totals.peakBytes = snapshot.totals.liveBytes
+        snapshot.totals.peakBlocks =
+            snapshot.totals.liveBlocks &+ Int64(clamping: snapshot.health.inheritedFrees)
+        snapshot.totals.peakBytes = live
+    }
+
+    /// What a forked child frees of its parent's was never in its own live total: it is no part of its peak.
+    private func takeInherited(of snapshot: inout RegionSnapshot) {
+        for index in snapshot.cells.indices where snapshot.cells[index].kind == .inherited {
+            snapshot.health.inheritedFrees &+= snapshot.cells[index].counters.frees
+            snapshot.health.inheritedFreedBytes &+= snapshot.cells[index].counters.freedBytes
+            snapshot.cells[index].counters.peakBlocks = 0
+            snapshot.cells[index].counters.peakBytes = 0
+        }
     }
 
     /// A site whose stack is not there keeps its figures, as one whose stack could not be taken.

@@ -15,6 +15,7 @@ public final class RegionCollector {
         let name: RegionFileName
         let file: RegionFile
         let identity: RegionIdentity
+        let place: Whereabouts.Place
         /// Last known; without what the shim uses.
         var figures: ProcessFigures?
         /// Private memory of the shim that is resident.
@@ -31,16 +32,28 @@ public final class RegionCollector {
         /// Its process became another program, and what it held went with it.
         var wasReplaced = false
 
-        init(name: RegionFileName, file: RegionFile, identity: RegionIdentity) {
+        init(name: RegionFileName, file: RegionFile, identity: RegionIdentity, place: Whereabouts.Place) {
             self.name = name
             self.file = file
             self.identity = identity
+            self.place = place
         }
 
         /// The same process, after an exec. A later process of that number finds this one looked at and forgotten.
         func isSuccessor(of other: Image) -> Bool {
-            identity.pid == other.identity.pid && identity.origin == .exec
-                && name.createdMonotonicNanoseconds > other.name.createdMonotonicNanoseconds
+            identity.pid == other.identity.pid && identity.pidNamespace == other.identity.pidNamespace
+                && identity.origin == .exec && isNewer(than: other)
+        }
+
+        /// By the clock that nobody sets; by the other one where an exec into a time namespace has moved that.
+        private func isNewer(than other: Image) -> Bool {
+            let monotonic = Int64(
+                truncatingIfNeeded: identity.createdMonotonicNanoseconds
+                    &- other.identity.createdMonotonicNanoseconds)
+            let real = Int64(
+                truncatingIfNeeded: identity.createdRealtimeNanoseconds
+                    &- other.identity.createdRealtimeNanoseconds)
+            return (monotonic &- real).magnitude < 1_000_000_000 ? monotonic > 0 : real > 0
         }
     }
 
@@ -60,6 +73,7 @@ public final class RegionCollector {
     private let builder: ProfileBuilder
     private let removesDead: Bool
     private let family: ProcessFamily?
+    private let whereabouts: Whereabouts
     private let perfMaps = PerfMaps()
     private var images: [Image] = []
     private var done: Set<RegionFileName> = []
@@ -106,6 +120,7 @@ public final class RegionCollector {
         self.builder = builder
         self.procfs = procfs
         self.removesDead = removesDead
+        whereabouts = Whereabouts(procfs: procfs)
         self.family = family.map { ProcessFamily(of: $0, procfs: procfs) }
     }
 
@@ -151,7 +166,7 @@ public final class RegionCollector {
         for image in images {
             do throws(RegionError) {
                 var reading = Reading(image: image, snapshot: try image.file.snapshot())
-                if withTypes {
+                if withTypes, image.place == .here {
                     reading.census = census?.take(reading.snapshot, file: image.file) {
                         self.isRunning(image)
                     }
@@ -225,7 +240,7 @@ public final class RegionCollector {
         var uses: [Int32: ShimUse] = [:]
         let start = Clocks.monotonicNanoseconds
         let isDue = shimUseCost.isDue(at: start)
-        for image in images {
+        for image in images where image.place == .here {
             guard let own = try? image.file.ownMemory() else { continue }
             if !isDue, image.privateBytes > 0 {
                 uses[image.identity.pid] = ShimUse(
@@ -296,10 +311,13 @@ extension RegionCollector {
     private func adoptNew() {
         let known = Set(images.map(\.name))
         var old: Set<Int32> = []
+        whereabouts.refresh()
         for name in directory.regionFiles() where !known.contains(name) && !done.contains(name) {
             do throws(RegionError) {
                 let file = try RegionFile(path: name.path)
-                let image = Image(name: name, file: file, identity: try file.identity())
+                var identity = try file.identity()
+                let place = whereabouts.place(of: file, &identity)
+                let image = Image(name: name, file: file, identity: identity, place: place)
                 if let family, !family.takes(image.identity) {
                     done.insert(name)
                 } else if family != nil, !hasLooked, !isRunning(image) {
@@ -326,17 +344,23 @@ extension RegionCollector {
     private func state(of image: Image) -> State {
         let identity = image.identity
         let isReplaced = images.contains { $0.isSuccessor(of: image) }
+        switch image.place {
+        case .here: break
+        case .ended: return isReplaced ? .replaced : .ended
+        case .unknown: return isReplaced ? .replaced : .running
+        }
         guard procfs.isAlive(pid: identity.pid, at: identity.createdBoottimeNanoseconds) else {
             return isReplaced ? .replaced : .ended
         }
-        return isReplaced || !procfs.runs(identity) ? .replaced : .running
+        return isReplaced || !procfs.runs(identity, image.file) ? .replaced : .running
     }
 
     private func isRunning(_ image: Image) -> Bool { state(of: image) == .running }
 
     /// The size of a living image by itself, so that something is known of it when it has ended.
     private func observe(_ image: Image) {
-        guard let memory = try? procfs.memory(of: image.identity.pid, withPSS: false), memory.rss > 0,
+        guard image.place == .here,
+            let memory = try? procfs.memory(of: image.identity.pid, withPSS: false), memory.rss > 0,
             let own = try? image.file.ownMemory()
         else { return }
         let shim = ShimUse(
