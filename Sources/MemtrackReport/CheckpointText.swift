@@ -34,8 +34,11 @@ public enum CheckpointText {
             writeSites(objects, interval: checkpoint.interval, to: &lines)
             if sizeClassLimit > 0 && !objects.sizeClasses.isEmpty {
                 lines.blank()
-                lines.section("Size classes", "the \(sizeClassLimit) with most live memory")
-                SizeClassTable(shares: objects.sizeClasses, limit: sizeClassLimit).write(to: &lines)
+                let table = SizeClassTable(
+                    shares: objects.sizeClasses, limit: sizeClassLimit, sampling: objects.sampling)
+                lines.section(
+                    "Size classes", "the \(sizeClassLimit) with most live memory" + table.exactness)
+                table.write(to: &lines)
             }
         }
         lines.blank()
