@@ -196,15 +196,20 @@ public final class Monitor {
 
     /// Programs that are about to end wait for this.
     private func takeLastCensuses() {
-        if let created = requests?.take(), !created.isEmpty { collector?.takeLast(created) }
+        guard let created = requests?.take(), !created.isEmpty else { return }
+        // When it has ended nothing can be measured.
+        if collector?.hasProgram(created: created) ?? false { measure(withPSS: false, isLast: true) }
+        collector?.takeLast(created)
     }
 
-    private func measure(withPSS: Bool) {
-        let shim = collector?.shimUse() ?? [:]
-        let start = Clocks.monotonicNanoseconds
+    private func measure(withPSS: Bool, isLast: Bool = false) {
+        let shim = collector?.shimUse(now: isLast) ?? [:]
+        let start = Clocks.threadNanoseconds
         if let figures = watch.figures(of: process.pid, shim: shim, withPSS: withPSS) {
             lastFigures = figures
-            if withPSS { pssCost.spent(from: start, to: Clocks.monotonicNanoseconds) }
+            if withPSS {
+                pssCost.spent(Clocks.threadNanoseconds &- start, until: Clocks.monotonicNanoseconds)
+            }
             if !shim.isEmpty { summary.shimBytes = figures.shimBytes }
         }
     }
@@ -275,6 +280,8 @@ public final class Monitor {
         summary.duration = elapsed
         let time = Clocks.wallTime
         if let largest = process.usage?.maxRSSBytes, largest > ownLargestRSS { summary.largestRSS = largest }
+        // Of a process that goes on this is the last look.
+        if summary.ending == .running { measure(withPSS: true, isLast: true) }
         let view = view(collector?.capture())
         takeTypesAtExit()
         noteProblems()
