@@ -67,6 +67,11 @@ extension Monitor {
         do throws(SessionError) {
             try screen.write(text())
         } catch {
+            if screen.isFile {
+                complain("warning: \(error); reports go to standard error")
+                screen = .standardError(environment: Variables.current)
+                return show(text())
+            }
             if !hasComplainedOfScreen { complain("warning: \(error)") }
             hasComplainedOfScreen = true
         }
@@ -97,14 +102,14 @@ extension Monitor {
     }
 
     func writeJSON() {
-        guard let json else { return }
+        guard let jsonPath else { return }
         do {
             var shown = summary
             shown.types = summary.types?.showing(options.types?.filter)
-            try json.write(try ReportJSON.report(shown))
-            summary.jsonPath = options.jsonPath
+            try OutputFile.replace(jsonPath, with: try ReportJSON.report(shown))
+            summary.jsonPath = jsonPath
         } catch {
-            complain("warning: \(error)")
+            complain("warning: \(error); no JSON is written")
         }
     }
 

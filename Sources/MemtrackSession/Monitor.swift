@@ -51,11 +51,11 @@ public final class Monitor {
     private let requests: CensusRequests?
     private let symbols: SymbolSource
     let options: Options
-    let screen: Screen
+    var screen: Screen
     let complain: (String) -> Void
     private let watch = ProcessWatch()
     let history: HistoryFile?
-    let json: OutputFile?
+    let jsonPath: String?
 
     private var tracker: CheckpointTracker
     var summary: SessionSummary
@@ -128,7 +128,7 @@ public final class Monitor {
         history = options.historyDirectory.map {
             HistoryFile(directory: $0, program: program, start: (attached ?? start).wall, pid: process.pid)
         }
-        json = Self.openJSON(options.jsonPath, complain)
+        jsonPath = Self.checkedJSON(options.jsonPath, complain)
         tracker = CheckpointTracker(
             program: program, pid: process.pid,
             options: CheckpointTracker.Options(
