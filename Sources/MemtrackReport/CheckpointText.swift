@@ -19,6 +19,9 @@ public enum CheckpointText {
                 "+" + FigureText.duration(checkpoint.elapsed),
             ])
         ProcessBlock(checkpoint: checkpoint).write(to: &lines)
+        for problem in checkpoint.problems {
+            lines.paragraph(Escape.text(problem), mark: "! ", tone: .warning)
+        }
         for marker in checkpoint.markers { MarkText.write(marker, to: &lines) }
         let collector = CollectorText(checkpoint.gauges)
         for gauge in checkpoint.types == nil ? checkpoint.gauges : collector.others {

@@ -220,8 +220,11 @@ public final class Monitor {
         let capture = collector?.capture(withTypes: options.types != nil)
         let (time, moment) = (Clocks.wallTime, elapsed)
         let view = view(capture)
-        var checkpoint = makeCheckpoint(view, time: time, elapsed: moment) { $0.profile }
-        checkpoint.types = compare(view?.types, at: moment)
+        // Without a region there is no figure, which is not the figure 0.
+        let known = collector?.hasSeenRegions ?? false ? view : nil
+        var checkpoint = makeCheckpoint(known, time: time, elapsed: moment) { $0.profile }
+        checkpoint.problems = checkpointProblems()
+        checkpoint.types = compare(known?.types, at: moment)
         // In this order: what has been on the screen is in the history too, even if we are killed now.
         record(checkpoint)
         if let view, options.profileNaming?.hasCheckpoint ?? false {
