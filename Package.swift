@@ -106,6 +106,8 @@ let package = Package(
             ],
             exclude: ["Golden"], swiftSettings: settings),
         .testTarget(
+            name: "MemtrackSessionTests", dependencies: ["MemtrackSession"], swiftSettings: settings),
+        .testTarget(
             name: "EndToEndTests", dependencies: ["MemtrackRegion"], exclude: ["Golden", "Traps.md"],
             swiftSettings: settings),
     ]

@@ -50,8 +50,11 @@ struct LiveMap {
         var chunks: [(number: UInt64, address: UInt64)] = []
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Self.pieceBytes + 16, alignment: 16)
         defer { buffer.deallocate() }
+        let populated = memory.populated(map.root..<end)
+        // Where the program has allocated nothing yet, nothing is written there: an empty map, if it can be read.
         var hasRead = false
-        for range in memory.populated(map.root..<end) {
+        if populated.isEmpty { hasRead = try memory.read(map.root, into: .init(rebasing: buffer[..<8])) == 8 }
+        for range in populated {
             try forEachPiece(of: range, lookahead: 0, buffer) { start, bytes in
                 hasRead = true
                 for offset in stride(from: 0, to: bytes.count & ~7, by: 8) {

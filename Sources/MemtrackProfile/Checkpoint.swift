@@ -50,9 +50,11 @@ public struct Checkpoint: Sendable {
     public var previousFigures: ProcessFigures?
     /// nil where no objects are counted.
     public var objects: Objects?
-    /// Set by the program since the checkpoint before; untrusted text.
+    /// What the figures lack, a sentence each.
+    public var problems: [String] = []
     /// nil where nobody asked for types.
     public var types: TypeTable?
+    /// Set by the program since the checkpoint before; untrusted text.
     public var markers: [RegionMarker] = []
     public var gauges: [RegionGauge] = []
 

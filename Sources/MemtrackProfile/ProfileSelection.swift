@@ -33,7 +33,9 @@ public struct ProfileSelection: Sendable {
         let excluded = exclude.map { matches.frames($0) }
         var sum = ProfileAccumulator()
         sum.take(
-            table: profile.table, modules: profile.modules, shim: profile.shim, sampling: profile.sampling,
+            table: profile.table, modules: profile.modules, shim: profile.shim,
+            // What was counted by size is the whole program's.
+            sampling: profile.sampling.map { Sampling(periodBytes: $0.periodBytes) },
             slackBytes: profile.peak.slackBytes, peakMoment: nil)
         for sample in profile.samples {
             let site = Int(profile.table.siteFrame(of: sample.stack))

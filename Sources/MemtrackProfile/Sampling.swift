@@ -25,6 +25,20 @@ public struct Sampling: Sendable, Hashable {
         exact.isEmpty ? nil : exact.reduce(into: Counters()) { $0 += $1.counters }
     }
 
+    /// The allocations of a size class, counted one by one; nil where the classes are not known.
+    public func counted(_ sizeClass: UInt32) -> Counters? {
+        if exact.isEmpty { return nil }
+        return exact.first { $0.sizeClass == sizeClass }?.counters ?? Counters()
+    }
+
+    /// Estimates, and an empty one for each class that was counted and no sample has hit, in order of size.
+    public func withUnhit(_ shares: [SizeClassShare]) -> [SizeClassShare] {
+        let hit = Set(shares.map(\.sizeClass))
+        let others = exact.lazy.filter { !hit.contains($0.sizeClass) }
+            .map { SizeClassShare(sizeClass: $0.sizeClass, counters: Counters()) }
+        return (shares + others).sorted { $0.sizeClass < $1.sizeClass }
+    }
+
     /// Which figure of some counters.
     public enum Figure: Sendable { case live, peak, allocated }
 

@@ -19,6 +19,9 @@ public enum CheckpointText {
                 "+" + FigureText.duration(checkpoint.elapsed),
             ])
         ProcessBlock(checkpoint: checkpoint).write(to: &lines)
+        for problem in checkpoint.problems {
+            lines.paragraph(Escape.text(problem), mark: "! ", tone: .warning)
+        }
         for marker in checkpoint.markers { MarkText.write(marker, to: &lines) }
         let collector = CollectorText(checkpoint.gauges)
         for gauge in checkpoint.types == nil ? checkpoint.gauges : collector.others {
@@ -34,8 +37,11 @@ public enum CheckpointText {
             writeSites(objects, interval: checkpoint.interval, to: &lines)
             if sizeClassLimit > 0 && !objects.sizeClasses.isEmpty {
                 lines.blank()
-                lines.section("Size classes", "the \(sizeClassLimit) with most live memory")
-                SizeClassTable(shares: objects.sizeClasses, limit: sizeClassLimit).write(to: &lines)
+                let table = SizeClassTable(
+                    shares: objects.sizeClasses, limit: sizeClassLimit, sampling: objects.sampling)
+                lines.section(
+                    "Size classes", "the \(sizeClassLimit) with most live memory" + table.exactness)
+                table.write(to: &lines)
             }
         }
         lines.blank()

@@ -144,9 +144,13 @@ public enum FinalReport {
         tables.writeCount(to: &lines)
         if !profile.sizeClasses.isEmpty {
             lines.blank()
+            let table = SizeClassTable(
+                shares: profile.sizeClasses, limit: options.limit, sampling: profile.sampling)
             lines.section(
-                "Size classes", (isRunning ? "live now" : "live at exit") + ", the \(options.limit) largest")
-            SizeClassTable(shares: profile.sizeClasses, limit: options.limit).write(to: &lines)
+                "Size classes",
+                (isRunning ? "live now" : "live at exit") + ", the \(options.limit) largest" + table.exactness
+            )
+            table.write(to: &lines)
         }
     }
 

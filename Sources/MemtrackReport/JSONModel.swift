@@ -78,11 +78,17 @@ struct JSONSizeClass: Encodable {
     var counters: JSONCounters
     var minimumBytes: UInt64
     var maximumBytes: UInt64
+    /// Of the whole program, only where the counters are estimates.
+    var exactAllocations: UInt64?
+    var exactAllocatedBytes: UInt64?
 
-    enum CodingKeys: CodingKey { case minimumBytes, maximumBytes }
+    enum CodingKeys: CodingKey { case minimumBytes, maximumBytes, exactAllocations, exactAllocatedBytes }
 
-    init(_ share: SizeClassShare) {
+    /// - Parameter counted: the allocations of the class, counted one by one.
+    init(_ share: SizeClassShare, counted: Counters? = nil) {
         counters = JSONCounters(share.counters)
+        exactAllocations = counted?.allocations
+        exactAllocatedBytes = counted?.allocatedBytes
         let range = SizeClass.range(min(share.sizeClass, SizeClass.count - 1))
         minimumBytes = range.lowerBound
         maximumBytes = range.upperBound
@@ -93,6 +99,8 @@ struct JSONSizeClass: Encodable {
         var container = encoder.container(keyedBy: CodingKeys.self)
         try container.encode(minimumBytes, forKey: .minimumBytes)
         try container.encode(maximumBytes, forKey: .maximumBytes)
+        try container.encodeIfPresent(exactAllocations, forKey: .exactAllocations)
+        try container.encodeIfPresent(exactAllocatedBytes, forKey: .exactAllocatedBytes)
     }
 }
 
@@ -115,7 +123,7 @@ struct JSONSite: Encodable {
         stacks = site.stacks.map {
             JSONStack(counters: JSONCounters($0.counters), frames: table.frameIDs(of: $0.stack))
         }
-        sizeClasses = site.sizeClasses.map(JSONSizeClass.init)
+        sizeClasses = site.sizeClasses.map { JSONSizeClass($0) }
         standardError = sampling.map { JSONStandardError(site, $0) }
     }
 

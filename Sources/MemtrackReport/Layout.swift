@@ -15,9 +15,9 @@ public struct Layout: Sendable, Hashable {
     /// What history files are written with.
     public static let file = Layout(width: 120)
 
-    /// Callers and explanations are left out below this.
+    /// Callers and explanations are left out below the width that terminals have unless told otherwise.
     var isNarrow: Bool { width < 80 }
-    var showsCallers: Bool { width >= 100 }
+    var showsCallers: Bool { !isNarrow }
 }
 
 /// What a piece of text is, for colour.

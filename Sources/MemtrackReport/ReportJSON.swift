@@ -141,7 +141,10 @@ private struct JSONReport: Encodable {
                 }
             } ?? []
         sampling = profile?.sampling.map(JSONSampling.init)
-        sizeClasses = profile?.sizeClasses.map(JSONSizeClass.init) ?? []
+        let classes = profile?.sizeClasses ?? []
+        sizeClasses = (profile?.sampling?.withUnhit(classes) ?? classes).map {
+            JSONSizeClass($0, counted: profile?.sampling?.counted($0.sizeClass))
+        }
         processes = session.processes.map(JSONProcess.init)
         health = (profile?.shim ?? ShimFigures()).counts
         memtrackBytes = session.shimBytes

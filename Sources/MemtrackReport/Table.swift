@@ -14,7 +14,7 @@ struct Table {
         var cells: [Span]
         /// Text of the last column for a given number of columns of room.
         var text: (Int) -> [Span]
-        /// A line of its own under the text.
+        /// A line of its own under the text, beginning further left where the text has too little room for it.
         var detail: ((Int) -> [Span])?
         var isTotal = false
     }
@@ -27,6 +27,10 @@ struct Table {
 
     private static let margin = 2
     private static let gap = 2
+    /// Columns that a detail needs to say something, and those it gets where the text has fewer than these.
+    private static let detailMinimum = 40
+    private static let detailRoom = 60
+    private static let detailMargin = 6
 
     func write(to lines: inout TextLines) {
         var shown = Array(columns.indices)
@@ -46,6 +50,9 @@ struct Table {
         }
         let start = used()
         let room = max(0, lines.layout.width - start)
+        let farStart =
+            room >= Self.detailMinimum
+            ? start : min(start, max(Self.detailMargin, lines.layout.width - Self.detailRoom))
 
         let heads = shown.map { Span(DisplayWidth.pad(columns[$0].title, to: widths[$0], right: true), .dim) }
         lines.add(Self.spaced(heads) + [Span(textTitle, .dim)])
@@ -61,9 +68,12 @@ struct Table {
                     row.cells[column].tone)
             }
             lines.add(Self.spaced(cells) + row.text(room))
-            if let detail = row.detail?(room), !detail.isEmpty {
-                lines.add([Span(String(repeating: " ", count: start))] + detail)
-            }
+            guard let detail = row.detail?(room), !detail.isEmpty else { continue }
+            let whole = row.detail?(lines.layout.width - farStart) ?? detail
+            let isWhole = detail.map(\.text) == whole.map(\.text)
+            lines.add(
+                [Span(String(repeating: " ", count: isWhole ? start : farStart))] + (isWhole ? detail : whole)
+            )
         }
     }
 

@@ -72,6 +72,10 @@ public struct TypeTableText {
 
     private func writeRows(to lines: inout TextLines) {
         let all = types.sorted(by: options.order)
+        if all.isEmpty {
+            lines.add([Span("  nothing is live", .dim)])
+            return
+        }
         let admitted = options.filter.map { filter in all.filter(filter.admits) } ?? all
         let shown = admitted.prefix(max(0, options.limit))
         var columns: [Table.Column] = [.init(title: "count", dropOrder: 0)]

@@ -19,6 +19,9 @@ public enum Clocks {
     /// `CLOCK_MONOTONIC`, the clock of the regions.
     public static var monotonicNanoseconds: UInt64 { nanoseconds(CLOCK_MONOTONIC) }
 
+    /// What this thread has had of a processor, in the kernel too.
+    static var threadNanoseconds: UInt64 { nanoseconds(CLOCK_THREAD_CPUTIME_ID) }
+
     /// Since a moment of `CLOCK_MONOTONIC`, of a clock that is `clockOffset` ahead of ours; 0 where that is still to come.
     static func seconds(since start: UInt64, clockOffset: Int64) -> Double {
         let now = monotonicNanoseconds.ahead(by: clockOffset)

@@ -9,10 +9,12 @@ internal import MemtrackReport
 
 // What is left behind: history, JSON, notes, the session directory.
 extension Monitor {
-    static func openJSON(_ path: String?, _ complain: (String) -> Void) -> OutputFile? {
+    /// - Returns: where the JSON goes; nil where it was not asked for, or it is plain already that it cannot go there.
+    static func checkedJSON(_ path: String?, _ complain: (String) -> Void) -> String? {
         guard let path else { return nil }
         do throws(SessionError) {
-            return try OutputFile(path: path)
+            try OutputFile.check(path)
+            return path
         } catch {
             complain("warning: \(error); no JSON is written")
             return nil
@@ -61,12 +63,18 @@ extension Monitor {
         }
     }
 
-    /// A report that cannot be written does not stop the session.
+    /// A report that cannot be written does not stop the session; where a file was asked for, it is on standard error from
+    /// then on.
     func show(_ text: @autoclosure () -> String) {
         if options.isQuiet { return }
         do throws(SessionError) {
             try screen.write(text())
         } catch {
+            if screen.isFile {
+                complain("warning: \(error); reports go to standard error")
+                screen = .standardError(environment: Variables.current)
+                return show(text())
+            }
             if !hasComplainedOfScreen { complain("warning: \(error)") }
             hasComplainedOfScreen = true
         }
@@ -97,14 +105,14 @@ extension Monitor {
     }
 
     func writeJSON() {
-        guard let json else { return }
+        guard let jsonPath else { return }
         do {
             var shown = summary
             shown.types = summary.types?.showing(options.types?.filter)
-            try json.write(try ReportJSON.report(shown))
-            summary.jsonPath = options.jsonPath
+            try OutputFile.replace(jsonPath, with: try ReportJSON.report(shown))
+            summary.jsonPath = jsonPath
         } catch {
-            complain("warning: \(error)")
+            complain("warning: \(error); no JSON is written")
         }
     }
 
@@ -162,6 +170,23 @@ extension Monitor {
         }
     }
 
+    private func lostNote(_ collector: RegionCollector, _ directory: SessionDirectory) -> String? {
+        guard collector.lostProcesses > 0 else { return nil }
+        let count = FigureText.plural(collector.lostProcesses, "process", "processes")
+        return
+            "\(count) found no room to count in (\(directory.path), ulimit -f, or ulimit -v): in no figure of this "
+            + "report."
+    }
+
+    /// What a checkpoint has to say at once: a server may run for days until its final report does.
+    func checkpointProblems() -> [String] {
+        guard let collector, let directory else { return [] }
+        if let lost = lostNote(collector, directory) { return [lost] }
+        if collector.hasSeenRegions { return [] }
+        return collector.problems.isEmpty
+            ? ["No allocation has been counted so far."] : collector.problems
+    }
+
     private func noteSession(_ collector: RegionCollector, _ directory: SessionDirectory) {
         if !collector.hasSeenRegions {
             summary.notes.append(
@@ -169,12 +194,7 @@ extension Monitor {
                     + "could be made: no room in \(directory.path) (see df there, and ulimit -f), or an address space "
                     + "of less than 128 MB (ulimit -v).")
         }
-        if collector.lostProcesses > 0 {
-            let count = FigureText.plural(collector.lostProcesses, "process", "processes")
-            summary.notes.append(
-                "\(count) found no room to count in (\(directory.path), ulimit -f, or ulimit -v): in no figure of this "
-                    + "report.")
-        }
+        if let lost = lostNote(collector, directory) { summary.notes.append(lost) }
         if options.keepsRegions, collector.hasSeenRegions {
             summary.notes.append(
                 "The regions are kept in \(directory.path); look into one with: memtrack report --region FILE"

@@ -51,11 +51,11 @@ public final class Monitor {
     private let requests: CensusRequests?
     private let symbols: SymbolSource
     let options: Options
-    let screen: Screen
+    var screen: Screen
     let complain: (String) -> Void
     private let watch = ProcessWatch()
     let history: HistoryFile?
-    let json: OutputFile?
+    let jsonPath: String?
 
     private var tracker: CheckpointTracker
     var summary: SessionSummary
@@ -128,7 +128,7 @@ public final class Monitor {
         history = options.historyDirectory.map {
             HistoryFile(directory: $0, program: program, start: (attached ?? start).wall, pid: process.pid)
         }
-        json = Self.openJSON(options.jsonPath, complain)
+        jsonPath = Self.checkedJSON(options.jsonPath, complain)
         tracker = CheckpointTracker(
             program: program, pid: process.pid,
             options: CheckpointTracker.Options(
@@ -196,15 +196,20 @@ public final class Monitor {
 
     /// Programs that are about to end wait for this.
     private func takeLastCensuses() {
-        if let created = requests?.take(), !created.isEmpty { collector?.takeLast(created) }
+        guard let created = requests?.take(), !created.isEmpty else { return }
+        // When it has ended nothing can be measured.
+        if collector?.hasProgram(created: created) ?? false { measure(withPSS: false, isLast: true) }
+        collector?.takeLast(created)
     }
 
-    private func measure(withPSS: Bool) {
-        let shim = collector?.shimUse() ?? [:]
-        let start = Clocks.monotonicNanoseconds
+    private func measure(withPSS: Bool, isLast: Bool = false) {
+        let shim = collector?.shimUse(now: isLast) ?? [:]
+        let start = Clocks.threadNanoseconds
         if let figures = watch.figures(of: process.pid, shim: shim, withPSS: withPSS) {
             lastFigures = figures
-            if withPSS { pssCost.spent(from: start, to: Clocks.monotonicNanoseconds) }
+            if withPSS {
+                pssCost.spent(Clocks.threadNanoseconds &- start, until: Clocks.monotonicNanoseconds)
+            }
             if !shim.isEmpty { summary.shimBytes = figures.shimBytes }
         }
     }
@@ -215,8 +220,11 @@ public final class Monitor {
         let capture = collector?.capture(withTypes: options.types != nil)
         let (time, moment) = (Clocks.wallTime, elapsed)
         let view = view(capture)
-        var checkpoint = makeCheckpoint(view, time: time, elapsed: moment) { $0.profile }
-        checkpoint.types = compare(view?.types, at: moment)
+        // Without a region there is no figure, which is not the figure 0.
+        let known = collector?.hasSeenRegions ?? false ? view : nil
+        var checkpoint = makeCheckpoint(known, time: time, elapsed: moment) { $0.profile }
+        checkpoint.problems = checkpointProblems()
+        checkpoint.types = compare(known?.types, at: moment)
         // In this order: what has been on the screen is in the history too, even if we are killed now.
         record(checkpoint)
         if let view, options.profileNaming?.hasCheckpoint ?? false {
@@ -275,6 +283,8 @@ public final class Monitor {
         summary.duration = elapsed
         let time = Clocks.wallTime
         if let largest = process.usage?.maxRSSBytes, largest > ownLargestRSS { summary.largestRSS = largest }
+        // Of a process that goes on this is the last look.
+        if summary.ending == .running { measure(withPSS: true, isLast: true) }
         let view = view(collector?.capture())
         takeTypesAtExit()
         noteProblems()

@@ -62,19 +62,27 @@ public final class OutputFile {
         if code != 0 { throw .cannotWrite(path: path, errno: code) }
     }
 
-    /// Writes a file whole or not at all: under a temporary name beside it, renamed once it is on its disk. What is
-    /// no regular file, such as a pipe, is written to as it is.
+    /// Writes a file whole or not at all: under a temporary name beside it, renamed once it is on its disk. So the file
+    /// that was there stays where this one cannot be written. What cannot be replaced is written to as it is: a pipe,
+    /// a descriptor's name, a file in a directory that takes no new one, a mount point.
     public static func replace(_ path: String, with bytes: [UInt8]) throws(SessionError) {
         try check(path)
         var status = stat()
-        if stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG {
+        let exists = stat(path, &status) == 0
+        if exists, status.st_mode & S_IFMT != S_IFREG || isDescriptor(path) {
             return try OutputFile(path: path).write(bytes)
         }
         // A link goes on pointing to the file, which is the one to be replaced.
         let target = resolved(path)
         var template = Array((target + ".XXXXXX").utf8CString)
         let descriptor = mkstemp(&template)
-        if descriptor < 0 { throw .cannotWrite(path: path, errno: errno) }
+        if descriptor < 0 {
+            let code = errno
+            if exists, code == EACCES || code == EPERM || code == EROFS {
+                return try OutputFile(path: path).write(bytes)
+            }
+            throw .cannotWrite(path: path, errno: code)
+        }
         let mask = umask(0)
         umask(mask)
         var isDone = false
@@ -83,11 +91,18 @@ public final class OutputFile {
             if !isDone { unlink(template) }
         }
         try OutputFile(descriptor: descriptor, name: path).write(bytes)
-        let mode = stat(target, &status) == 0 ? status.st_mode & 0o777 : 0o666 & ~mask
+        if exists { _ = fchown(descriptor, status.st_uid, status.st_gid) }  // where we may
+        let mode = exists ? status.st_mode & 0o777 : 0o666 & ~mask
         guard fchmod(descriptor, mode) == 0, fsync(descriptor) == 0, rename(template, target) == 0 else {
+            if errno == EBUSY { return try OutputFile(path: path).write(bytes) }
             throw .cannotWrite(path: path, errno: errno)
         }
         isDone = true
+    }
+
+    /// `/dev/stdout`, `/dev/fd/3`: the file behind it is somebody else's, who goes on writing to it.
+    private static func isDescriptor(_ path: String) -> Bool {
+        ["/dev/std", "/dev/fd/", "/proc/"].contains(where: path.hasPrefix)
     }
 
     private static func resolved(_ path: String) -> String {

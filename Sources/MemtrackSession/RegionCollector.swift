@@ -179,6 +179,13 @@ public final class RegionCollector {
         return Capture(readings: readings)
     }
 
+    /// Whether the program is among the images of these times.
+    func hasProgram(created: [UInt64]) -> Bool {
+        images.contains {
+            $0.identity.pid == program && created.contains($0.name.createdMonotonicNanoseconds)
+        }
+    }
+
     /// Looks at the objects of programs that wait for that at their end, and lets them go.
     /// - Parameter created: when their regions were.
     public func takeLast(_ created: [UInt64]) {
@@ -236,10 +243,11 @@ public final class RegionCollector {
 
     /// What the shim uses in each living process. Private memory is as it was when it was last measured: that is a walk
     /// through page tables, and was most of what a look between two checkpoints cost. See `CostLimit`.
-    public func shimUse() -> [Int32: ShimUse] {
+    /// - Parameter now: measure whatever it costs, as there will be no other time.
+    public func shimUse(now: Bool = false) -> [Int32: ShimUse] {
         var uses: [Int32: ShimUse] = [:]
-        let start = Clocks.monotonicNanoseconds
-        let isDue = shimUseCost.isDue(at: start)
+        let start = Clocks.threadNanoseconds
+        let isDue = now || shimUseCost.isDue(at: Clocks.monotonicNanoseconds)
         for image in images where image.place == .here {
             guard let own = try? image.file.ownMemory() else { continue }
             if !isDue, image.privateBytes > 0 {
@@ -251,7 +259,9 @@ public final class RegionCollector {
             image.privateBytes = use.resident &- own.regionBytes
             uses[image.identity.pid] = use
         }
-        if isDue { shimUseCost.spent(from: start, to: Clocks.monotonicNanoseconds) }
+        if isDue {
+            shimUseCost.spent(Clocks.threadNanoseconds &- start, until: Clocks.monotonicNanoseconds)
+        }
         return uses
     }
 }

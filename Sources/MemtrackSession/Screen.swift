@@ -24,6 +24,7 @@ public struct Screen {
         Screen(file: try OutputFile(path: path), descriptor: nil, environment: [:])
     }
 
+    var isFile: Bool { descriptor == nil }
     public var isTerminal: Bool { descriptor.map { isatty($0) == 1 } ?? false }
 
     /// As the terminal is now; `COLUMNS` counts where there is none. `NO_COLOR` (no-color.org) and

@@ -179,6 +179,34 @@ struct BadInputNamespaceTests {
             "\(run.errorText)")
     }
 
+    /// A server runs for days until its final report: that nothing is counted is said at the first checkpoint, and no table
+    /// of nothing is shown.
+    @Test func saysAtOnceThatThereIsNoRoom() throws {
+        let run = try Self.inNamespace("\"$L\" --no-history -i 0.3 sleep 0.8", mount: "size=8k")
+        #expect(run.isSuccess)
+        let parts = run.errorText.components(separatedBy: "── Checkpoint ")
+        try #require(parts.count >= 3, "\(run.errorText)")
+        for part in parts[1...2] {
+            #expect(part.contains("found no room to count in") || part.contains("has been full"), "\(part)")
+            #expect(!part.contains("Sites") && !part.contains("live heap"), "\(part)")
+        }
+        let roomy = try Self.inNamespace("\"$L\" --no-history -i 0.3 sleep 0.8")
+        #expect(!roomy.errorText.contains("! "), "\(roomy.errorText)")
+        #expect(roomy.errorText.contains("live heap"))
+    }
+
+    /// What was there before stays where there is no room for the new one.
+    @Test func aFullDiskKeepsTheFormerFile() throws {
+        let script = """
+            mount -t tmpfs -o size=8k tmpfs /mnt; echo former > /mnt/b.json
+            "$L" --no-history -q -i 0 --json /mnt/b.json ls / >/dev/null; echo $?; cat /mnt/b.json; ls /mnt
+            """
+        let run = try Self.inNamespace(script)
+        #expect(run.outputText == "0\nformer\nb.json\n", "\(run.outputText)")
+        #expect(
+            run.errorText.contains("cannot write /mnt/b.json: No space left on device"), "\(run.errorText)")
+    }
+
     /// A process that found no room for a region cannot say so itself.
     @Test func saysThatProcessesMayBeMissing() throws {
         let script = """

@@ -110,7 +110,12 @@ import Testing
         #expect(run.errorText.contains("±"))
         let data = try Data(contentsOf: URL(fileURLWithPath: directory.file("r.json")))
         let json = try JSONSerialization.jsonObject(with: data)
+        let classes = run.errorText.components(separatedBy: "\nSize classes").dropFirst().first ?? ""
+        #expect(classes.contains("live estimated, allocations exact"))
+        let all = try #require((json as? [String: Any])?["sizeClasses"] as? [[String: Any]])
+        let counted = all.compactMap { $0["exactAllocations"] as? Int }.reduce(0, +)
         let sampling = try #require((json as? [String: Any])?["sampling"] as? [String: Any])
+        #expect(sampling["exactAllocations"] as? Int == counted)
         #expect(sampling["periodBytes"] as? Int == 65_536)
         #expect(try #require(sampling["exactAllocations"] as? Int) >= 60_000)
         for wrong in ["0", "many", "5X", "99999999G"] {

@@ -42,6 +42,16 @@ import Testing
         _ = try program.running.wait()
     }
 
+    /// A program that has allocated nothing (yet) is no failure: there is nothing live.
+    @Test func nothingIsLive() throws {
+        let run = try Command.run([
+            try Build.launcher(), "--no-history", "-o", "-i", "0.4", try Compiled.fixture("idle.c", ["-O1"]),
+        ])
+        #expect(run.isSuccess)
+        #expect(run.errorText.contains("nothing is live"), "\(run.errorText)")
+        #expect(!run.errorText.contains("No types"), "\(run.errorText)")
+    }
+
     /// Yama says who may, and the line says what Yama says: to one who looks at a stranger, and to a launcher.
     @Test(arguments: [
         ("0", "or not dumpable"), ("1", "ptrace_scope is 1, so that only who has launched"),

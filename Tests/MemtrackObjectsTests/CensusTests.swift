@@ -7,6 +7,8 @@ import Testing
 /// An address space made of a few arrays.
 private struct FakeMemory: TargetMemory {
     var parts: [UInt64: [UInt8]] = [:]
+    /// Parts that can be read and that nobody has written to.
+    var unwritten: Set<UInt64> = []
     var failure: CensusError?
 
     func read(_ address: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(CensusError) -> Int {
@@ -22,8 +24,10 @@ private struct FakeMemory: TargetMemory {
     }
 
     func populated(_ range: Range<UInt64>) -> [Range<UInt64>] {
-        parts.map { $0.key..<$0.key + UInt64($0.value.count) }.sorted { $0.lowerBound < $1.lowerBound }
-            .map { $0.clamped(to: range) }.filter { !$0.isEmpty }
+        parts.filter { !unwritten.contains($0.key) }.map { $0.key..<$0.key + UInt64($0.value.count) }.sorted {
+            $0.lowerBound < $1.lowerBound
+        }
+        .map { $0.clamped(to: range) }.filter { !$0.isEmpty }
     }
 
     mutating func put(_ word: UInt64, at address: UInt64) {
@@ -93,6 +97,25 @@ private struct FakeHeap {
         #expect(result.reading.bytes == 24 + 63 + 5000)
         #expect(result.reading.tornEntries == 0)
         #expect(result.untyped.first == CellShare(cell: 0xff_ffff, count: 1, bytes: 5000))
+    }
+
+    /// A program that has allocated nothing yet has an empty map, none of whose pages was ever written.
+    @Test func anEmptyMapHasNoBlocks() throws {
+        let root = FakeHeap.root
+        let modules = ModuleMap(ranges: [], pythonType: nil, hasSwift: false, vtable: { _ in nil })
+        func census(_ memory: FakeMemory) throws -> CensusResult {
+            try Census(
+                RegionLiveMap(root: root, unit: 32, chunkShift: 26), memory: memory, modules: modules
+            ).run(expecting: 0)
+        }
+        var memory = FakeMemory()
+        memory.parts[root] = [UInt8](repeating: 0, count: 4096)
+        memory.unwritten = [root]
+        #expect(try census(memory).reading.blocks == 0)
+        // One that is not there at all is no empty one.
+        #expect(throws: CensusError.unreadableMap) { try census(FakeMemory()) }
+        memory.failure = .processEnded
+        #expect(throws: CensusError.processEnded) { try census(memory) }
     }
 
     @Test func leavesOutTornEntries() throws {

@@ -132,6 +132,24 @@ import Testing
         }
     }
 
+    /// At the width that terminals have, a table says who calls: a row of C code like `hash_create` says nothing alone. The
+    /// line may begin further left than the site.
+    @Test(arguments: [(40, 0), (79, 0), (80, 1), (99, 1), (100, 1), (200, 1)])
+    func callersHaveALineFromEightyColumnsOn(width: Int, lines: Int) throws {
+        let layout = Layout(width: width)
+        let text = CheckpointText.render(try Fixture.checkpoints()[1], layout: layout)
+        func count(_ text: String) -> Int {
+            let rows = text.split(separator: "\n").map { $0.drop { $0 == " " } }
+            let callers = rows.filter { $0.hasPrefix("← ") }
+            #expect(callers.allSatisfy { $0.contains("← main") })
+            return callers.filter { $0.hasPrefix("← Loader::load") }.count
+        }
+        #expect(count(text) == 3 * lines)
+        // Once in each of its tables.
+        #expect(count(FinalReport.render(try Fixture.session(), layout: layout)) >= 3 * lines)
+        #expect(lines > 0 || !text.contains("←"))
+    }
+
     @Test func colorChangesNothingButColor() throws {
         for width in [40, 100, 160] {
             let session = try Fixture.session(hostile: true)
