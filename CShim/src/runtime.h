@@ -179,6 +179,7 @@ void *memtrack_private_start(void);
 /* Bytes of private memory that the process may have: the least of RLIMIT_AS and RLIMIT_DATA, which counts what is reserved
  * and never touched as well. */
 uint64_t memtrack_private_limit(void);
+uint64_t memtrack_private_reserved(void); /* what is mapped of it, in bytes */
 void memtrack_private_publish(struct memtrack_header *header); /* lists it all in a new region */
 void memtrack_private_after_fork(bool interrupted);
 void memtrack_private_keep_on_fork(bool keep);        /* scratch memory too, or not */

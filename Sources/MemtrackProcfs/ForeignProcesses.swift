@@ -67,7 +67,7 @@ extension Procfs {
         for line in Lines(text) {
             guard let (key, value) = line.keyAndValue, key.text == "NSpid" else { continue }
             let fields = value.split { $0 == 0x20 || $0 == 0x09 }
-            return fields.compactMap { $0.decimal.flatMap { Int32(exactly: $0) } }
+            return fields.compactMap { field in field.decimal.flatMap { Int32(exactly: $0) } }
         }
         return nil
     }

@@ -77,6 +77,7 @@ struct SnapshotReader {
             pages = reader.pages
             cells.append(contentsOf: builtIn)
             snapshot.cells = cells
+            weigh(&snapshot.cells, shift: header.word(\.weight_shift))
             snapshot.exactClasses = snapshot.sampleBytes == 0 ? [] : classes
             if snapshot.sampleBytes == 0 { snapshot.damagedRecords += classes.count }
             snapshot.cellIDs = table.siteIDs + table.builtInIDs
@@ -113,6 +114,22 @@ struct SnapshotReader {
         snapshot.totals.peakBlocks =
             snapshot.totals.liveBlocks &+ Int64(clamping: snapshot.health.inheritedFrees)
         snapshot.totals.peakBytes = live
+    }
+
+    /// With sampling blocks are counted in fractions. Rounded so that what is freed altogether is so after it.
+    private func weigh(_ cells: inout [RegionCell], shift: UInt32) {
+        guard shift > 0, shift < 32 else { return }
+        func whole<Count: FixedWidthInteger>(_ count: Count) -> Count {
+            (count &+ (1 << (shift - 1))) >> shift
+        }
+        for index in cells.indices {
+            var counters = cells[index].counters
+            counters.allocations = whole(counters.allocations)
+            counters.frees = whole(counters.frees)
+            counters.temporary = whole(counters.temporary)
+            counters.peakBlocks = whole(counters.peakBlocks)
+            cells[index].counters = counters
+        }
     }
 
     /// What a forked child frees of its parent's was never in its own live total: it is no part of its peak.

@@ -39,7 +39,9 @@ struct Liveness: Sendable {
         case .ended: return .ended
         case .unknown: return .elsewhere
         }
-        guard procfs.isAlive(pid: identity.pid, at: identity.createdBoottimeNanoseconds) else { return .ended }
+        guard procfs.isAlive(pid: identity.pid, at: identity.createdBoottimeNanoseconds) else {
+            return .ended
+        }
         // Of two sandboxes both may have a process of that number: what the process has mapped tells.
         guard namespace == identity.pidNamespace else {
             return procfs.hasMapped(identity.pid, inode: file.inode) == false ? .ended : .running

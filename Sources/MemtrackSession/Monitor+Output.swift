@@ -182,7 +182,7 @@ extension Monitor {
     func checkpointProblems() -> [String] {
         guard let collector, let directory else { return [] }
         if let lost = lostNote(collector, directory) { return [lost] }
-        if collector.hasSeenRegions { return [] }
+        if collector.hasSeenRegions { return collector.uncountedNotes }
         return collector.problems.isEmpty
             ? ["No allocation has been counted so far."] : collector.problems
     }

@@ -74,6 +74,7 @@ public final class RegionCollector {
     private let removesDead: Bool
     private let family: ProcessFamily?
     private let whereabouts: Whereabouts
+    private let uncounted: UncountedPrograms
     private let perfMaps = PerfMaps()
     private var images: [Image] = []
     private var done: Set<RegionFileName> = []
@@ -99,8 +100,11 @@ public final class RegionCollector {
     /// Process images that found no room for a region, and left a trace.
     public private(set) var lostProcesses: UInt64 = 0
 
-    /// Regions that could not be read, each with the reason; one line each.
-    public private(set) var problems: [String] = []
+    private var unreadable: [String] = []
+    /// Regions that could not be read, and programs that have none, each with the reason; one line each.
+    public var problems: [String] { unreadable + uncounted.notes }
+    /// Of these, what says why a figure of a checkpoint is less than one would expect.
+    public var uncountedNotes: [String] { uncounted.notes }
     /// How the objects of each kind of Python interpreter came to be counted, a sentence for each.
     public private(set) var pythons: Set<PythonNote> = []
     /// The program: its process as it was started, or is watched.
@@ -121,6 +125,7 @@ public final class RegionCollector {
         self.procfs = procfs
         self.removesDead = removesDead
         whereabouts = Whereabouts(procfs: procfs)
+        uncounted = UncountedPrograms(procfs: procfs)
         self.family = family.map { ProcessFamily(of: $0, procfs: procfs) }
     }
 
@@ -208,7 +213,7 @@ public final class RegionCollector {
     public func view(_ capture: Capture, figures: [Int32: ProcessFigures] = [:]) -> SessionView {
         fold()
         var living: [Profile] = []
-        var records = endedRecords
+        var records = endedRecords + uncounted.records
         var gauges: [RegionGauge] = []
         var types: TypeAccumulator?
         for reading in capture.readings {
@@ -273,6 +278,7 @@ extension RegionCollector {
         if family == nil { lookForRoom() }
         adoptNew()
         var dead: [Image] = []
+        let now = Clocks.monotonicNanoseconds
         // Before any of them is forgotten: a process may have been three programs since the last look, and have ended.
         for image in images {
             let state = state(of: image)
@@ -280,7 +286,12 @@ extension RegionCollector {
             image.wasReplaced = state == .replaced
             image.endedTheProgram = state == .ended && image.identity.pid == program
             dead.append(image)
+            if state == .replaced, !images.contains(where: { $0.isSuccessor(of: image) }) {
+                uncounted.suspect(image.identity, at: now)
+            }
         }
+        let living = images.filter { image in !dead.contains { $0 === image } }
+        uncounted.look(counted: Set(living.map(\.identity.pid)), at: now)
         let hasChanged = images.count != before || !dead.isEmpty
         if dead.isEmpty { return hasChanged }
         images.removeAll { image in dead.contains { $0 === image } }
@@ -310,7 +321,7 @@ extension RegionCollector {
         }
         guard !hasBeenFull, let free = directory.freeBytes, free < Self.smallestRegion else { return }
         hasBeenFull = true
-        problems.append(
+        unreadable.append(
             "\(directory.path) has been full: processes that started then are in no figure of this report "
                 + "(see df there).")
     }
@@ -433,6 +444,6 @@ extension RegionCollector {
     /// A region that cannot be read is read again at every look: once is enough to say so.
     private func addProblem(_ error: RegionError) {
         let text = error.description
-        if !problems.contains(text) && problems.count < 20 { problems.append(text) }
+        if !unreadable.contains(text) && unreadable.count < 20 { unreadable.append(text) }
     }
 }

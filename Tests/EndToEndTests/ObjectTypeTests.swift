@@ -18,6 +18,7 @@ import Testing
         let finished = try program.finish()
         #expect(finished.isSuccess, "\(finished.errorText)")
         #expect(answer.objects.changedBlocks == 0)
+        #expect(answer.objects.elapsedSeconds > 0.001)
         return (answer, finished.outputText)
     }
 
