@@ -24,7 +24,8 @@ struct DiffCommand: ParsableCommand {
               memtrack diff old.pb.gz new.pb.gz --markdown > comment.md
               memtrack diff old.pb.gz new.pb.gz --format html --output diff.html
 
-            EXIT STATUS: 0; 1 where something has grown beyond --fail-above; 64 for a wrong command line.
+            EXIT STATUS: 0; 1 where something has grown beyond --fail-above; 2 where a file cannot be read or written; 64 for \
+            a wrong command line.
             """)
 
     @Argument(help: .init("Saved profiles, or regions.", valueName: "file"))

@@ -135,9 +135,9 @@ struct ReportCommand: ParsableCommand {
 
     func run() throws {
         let selection = try selection()
+        let typeFilter = try type.map { try TypeFilter($0) }
         let screen = Screen.standardOutput(environment: Variables.current)
         var loaded = try source.load(showsProgress: screen.isTerminal && !json && !csv, withTypes: objects)
-        let typeFilter = try type.map { try TypeFilter($0) }
         if let output {
             loaded.summary.profile = selection.apply(to: loaded.profile)
             loaded = loaded.selectingTypes(typeFilter)
