@@ -100,12 +100,15 @@ struct ReportCommand: ParsableCommand {
             throw ValidationError("--json, --csv and --output contradict each other; give one of them")
         }
         try source.validate(objects: objects)
-        if type != nil {
+        // A saved profile has both, whatever of the sites is picked.
+        if type != nil || objects && output == nil {
             let isOfSites =
-                view != nil || csv || peak || temporary || noCollapse || exclude != nil || focus != nil
+                view != nil || csv || peak || temporary || noCollapse || sort != nil || minShare != nil
+                || exclude != nil || focus != nil
             guard !isOfSites else {
+                let (option, source) = type != nil ? ("--type", "FILE") : ("--objects", "--pid N")
                 throw ValidationError(
-                    "--type is for the report as a whole; memtrack objects FILE has the types alone, also as CSV"
+                    "\(option) is for the report as a whole; memtrack objects \(source) has the types alone, also as CSV"
                 )
             }
         }
