@@ -46,7 +46,9 @@ extension LaunchError: CustomStringConvertible {
         case .notFound(let program, searchedPATH: true):
             "\(program): not found in any directory of PATH; check the name, or give the path of the program"
         case .notFound(let program, searchedPATH: false):
-            "\(program): no such file; check the path"
+            program.bytes.isEmpty
+                ? "the name of the program is empty; check what it was made of"
+                : "\(program): no such file; check the path"
         case .isDirectory(let path):
             "\(path): is a directory, not a program; name the program in it"
         case .notExecutable(let path):

@@ -51,6 +51,11 @@ public enum ProfileFile {
         name: String, profile bytes: [UInt8], companion companionBytes: [UInt8]?, wrappers: WrapperMatcher
     ) throws(ProfileFileError) -> LoadedProfile {
         if bytes.isEmpty { throw .empty }
+        if bytes.first == UInt8(ascii: "{"), bytes.count <= companionSizeLimit,
+            Companion(decoding: bytes) != nil
+        {
+            throw .companion
+        }
         let isCompressed = bytes.starts(with: Gzip.magic)
         let plain = isCompressed ? try Gzip.decompressed(bytes, limit: sizeLimit) : bytes
         do {

@@ -5,6 +5,8 @@ public enum ProfileFileError: Error, Sendable, Hashable {
     case empty
     /// Neither gzip nor profile.proto.
     case notAProfile
+    /// The companion of one.
+    case companion
     /// The compressed data end early.
     case truncated
     /// The compressed data are wrong from somewhere on.
@@ -20,7 +22,9 @@ public enum ProfileFileError: Error, Sendable, Hashable {
     /// A sentence's end: follows the file's name and a colon.
     public var reason: String {
         switch self {
-        case .empty: "it is empty"
+        case .empty: "it is empty; give a file that memtrack-preload --output has written"
+        case .companion:
+            "it is what lies beside a profile and says more of it; give the profile, which ends in .pb.gz"
         case .notAProfile: "it is no pprof profile; give a file that memtrack-preload --output has written"
         case .truncated: "it ends early: copy it again, or look whether the disk was full when it was written"
         case .damagedCompression: "its compressed data are damaged; copy it again"

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import Glibc
 public import MemtrackProfile
 internal import MemtrackProfileFile
 
@@ -20,8 +21,15 @@ public enum SavedProfile {
         } catch {
             throw .unusableProfile(path: path, reason: error.reason)
         }
+        // Before anything is written, and by the name that the user has given.
+        try OutputFile.check(path)
         // The companion first: where there is a profile, its companion is there too.
-        try OutputFile.replace(ProfileFile.companionPath(of: path), with: encoded.companion)
+        do throws(SessionError) {
+            try OutputFile.replace(ProfileFile.companionPath(of: path), with: encoded.companion)
+        } catch {
+            guard case .cannotWrite(let companion, let code) = error else { throw error }
+            throw .cannotWrite(path: "\(path), whose companion is \(companion)", errno: code)
+        }
         try OutputFile.replace(path, with: encoded.profile)
     }
 
@@ -42,8 +50,20 @@ public enum SavedProfile {
         do throws(ProfileFileError) {
             return try ProfileFile.decode(
                 name: path, profile: bytes, companion: companion, wrappers: wrappers)
+        } catch .companion {
+            throw .unusableProfile(path: path, reason: companionReason(path))
         } catch {
             throw .unusableProfile(path: path, reason: error.reason)
         }
+    }
+
+    /// Names the profile, where it is where it should be.
+    private static func companionReason(_ path: String) -> String {
+        let stem = path.hasSuffix(".json") ? String(path.dropLast(5)) : path
+        let profile = [".pb.gz", ".pprof", ""].map { stem + $0 }.first { candidate in
+            ProfileFile.companionPath(of: candidate) == path && access(candidate, F_OK) == 0
+        }
+        guard let profile else { return ProfileFileError.companion.reason }
+        return "it is the companion of \(profile), which is the profile; give that"
     }
 }

@@ -103,6 +103,9 @@ struct MemtrackPreload: ParsableCommand {
                 "\(asked) and --no-objects contradict each other; give one of them"
             )
         }
+        guard !native || checkpoints.wantsTypes else {
+            throw ValidationError("--native says whose frames --objects shows, which is not given; give both")
+        }
         try checkpoints.apply(to: &plan.monitor)
         plan.wrappers = try checkpoints.wrappers()
         guard (1...256).contains(stackDepth) else {

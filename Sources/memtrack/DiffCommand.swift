@@ -24,7 +24,8 @@ struct DiffCommand: ParsableCommand {
               memtrack diff old.pb.gz new.pb.gz --markdown > comment.md
               memtrack diff old.pb.gz new.pb.gz --format html --output diff.html
 
-            EXIT STATUS: 0; 1 where something has grown beyond --fail-above; 64 for a wrong command line.
+            EXIT STATUS: 0; 1 where something has grown beyond --fail-above; 2 where a file cannot be read or written; 64 for \
+            a wrong command line.
             """)
 
     @Argument(help: .init("Saved profiles, or regions.", valueName: "file"))
@@ -79,16 +80,18 @@ struct DiffCommand: ParsableCommand {
     var markdown = false
 
     @Option(
-        help: .init("One of: text, json, markdown, html (one page with a flame graph).", valueName: "format"))
-    var format: Format?
+        help: .init("One of: \(Self.formats); html is one page with a flame graph.", valueName: "format"))
+    var format: String?
 
     @Option(
         name: .shortAndLong, help: .init("Write to a file instead of standard output.", valueName: "file"))
     var output: String?
 
-    enum Format: String, ExpressibleByArgument {
+    private enum Format: String, CaseIterable {
         case text, json, markdown, html
     }
+
+    private static var formats: String { Format.allCases.map(\.rawValue).joined(separator: ", ") }
 
     private static var units: String { DiffUnit.allCases.map(\.rawValue).joined(separator: ", ") }
 
@@ -108,7 +111,12 @@ struct DiffCommand: ParsableCommand {
         guard [json, markdown, format != nil].filter({ $0 }).count < 2 else {
             throw ValidationError("--json, --markdown and --format contradict each other; give one of them")
         }
-        guard format != .html || (against.isEmpty ? files.count == 2 : files.count + against.count == 2)
+        if let format, Format(rawValue: format) == nil {
+            throw ValidationError("'\(format)' is no format; give one of: \(Self.formats)")
+        }
+        guard
+            format != Format.html.rawValue
+                || (against.isEmpty ? files.count == 2 : files.count + against.count == 2)
         else {
             throw ValidationError("a page compares two profiles; memtrack merge makes one of several")
         }
@@ -162,7 +170,7 @@ struct DiffCommand: ParsableCommand {
         let screen = Screen.standardOutput(environment: Variables.current)
         let title = DiffTitle(old, new)
         let bytes: [UInt8]
-        switch format ?? (json ? .json : (markdown ? .markdown : .text)) {
+        switch format.flatMap(Format.init(rawValue:)) ?? (json ? .json : (markdown ? .markdown : .text)) {
         case .json: bytes = try DiffJSON.render(diff, types: types, old: old, new: new, options: options)
         case .markdown: bytes = Array(DiffMarkdown.render(diff, types: types, title, options: options).utf8)
         case .html:

@@ -26,7 +26,7 @@ struct ExportCommand: ParsableCommand {
 
     @Option(
         help: .init(
-            "Only object types whose name matches: for \(Self.typeFormats.map(\.rawValue).joined(separator: ", ")).",
+            "Only object types whose name matches: for \(Self.names(Self.typeFormats)).",
             valueName: "regex"))
     var type: String?
 
@@ -39,12 +39,14 @@ struct ExportCommand: ParsableCommand {
 
     @Option(
         help: .init(
-            "The figure, for formats that have room for one: \(Self.types).", valueName: "type"))
-    var sampleType: String = SampleType.preferred.rawValue
+            "The figure, for \(Self.names(Self.figureFormats)): \(Self.types) (default: \(SampleType.preferred.rawValue)).",
+            valueName: "type"))
+    var sampleType: String?
 
     @Option(
         help: .init(
-            "For jsonl and jsonl-types: a label of every row; may be given again.", valueName: "name=value"))
+            "For \(Self.names(Self.labelFormats)): a label of every row; may be given again.",
+            valueName: "name=value"))
     var label: [String] = []
 
     private static func exporter(_ format: ExportFormat) -> any ProfileExporter {
@@ -66,7 +68,15 @@ struct ExportCommand: ParsableCommand {
     /// Those that have object types.
     private static let typeFormats: [ExportFormat] = [.csvTypes, .jsonlTypes, .json, .html]
 
-    private static var known: String { ExportFormat.allCases.map(\.rawValue).joined(separator: ", ") }
+    /// Those that have room for one figure, or begin with one.
+    private static let figureFormats: [ExportFormat] = [.folded, .speedscope, .html]
+    private static let labelFormats: [ExportFormat] = [.jsonl, .jsonlTypes]
+
+    private static func names(_ formats: [ExportFormat]) -> String {
+        formats.map(\.rawValue).joined(separator: ", ")
+    }
+
+    private static var known: String { names(ExportFormat.allCases) }
 
     private static var types: String { SampleType.allCases.map(\.rawValue).joined(separator: ", ") }
 
@@ -78,23 +88,35 @@ struct ExportCommand: ParsableCommand {
         return ExportLabel(name: String(parts[0]), value: String(parts[1]))
     }
 
-    func validate() throws { try source.validate(objects: objects) }
+    func validate() throws {
+        try source.validate(objects: objects)
+        guard let format = ExportFormat(rawValue: format) else {
+            throw ValidationError("'\(format)' is no format; give one of: \(Self.known)")
+        }
+        // What would have no effect is a mistake, and known to be one only here.
+        let needs: [(option: String, isGiven: Bool, what: String, formats: [ExportFormat])] = [
+            ("--type", type != nil, "object types", Self.typeFormats),
+            ("--objects", objects, "object types", Self.typeFormats),
+            ("--sample-type", sampleType != nil, "choice of a figure", Self.figureFormats),
+            ("--label", !label.isEmpty, "labels", Self.labelFormats),
+        ]
+        for need in needs where need.isGiven && !need.formats.contains(format) {
+            throw ValidationError(
+                "\(need.option): '\(format.rawValue)' has no \(need.what); give one of: \(Self.names(need.formats))"
+            )
+        }
+    }
 
     func run() throws {
-        guard let format = ExportFormat(rawValue: self.format) else {
-            throw ValidationError("'\(self.format)' is no format; give one of: \(Self.known)")
-        }
+        guard let format = ExportFormat(rawValue: self.format) else { return }  // never: see validate
         var options = ExportOptions()
-        guard let figure = SampleType(rawValue: sampleType) else {
-            throw ValidationError("'\(sampleType)' is no sample type; give one of: \(Self.types)")
+        if let sampleType {
+            guard let figure = SampleType(rawValue: sampleType) else {
+                throw ValidationError("'\(sampleType)' is no sample type; give one of: \(Self.types)")
+            }
+            options.sampleType = figure
         }
-        options.sampleType = figure
         let filter = try type.map { try TypeFilter($0) }
-        guard filter == nil || Self.typeFormats.contains(format) else {
-            let known = Self.typeFormats.map(\.rawValue).joined(separator: ", ")
-            throw ValidationError(
-                "--type: '\(format.rawValue)' has no object types; give one of: \(known)")
-        }
         if let output, let file = source.file, output == ProfileFile.companionPath(of: file) {
             throw ValidationError("\(output) is a part of the profile \(file); give another --output")
         }

@@ -100,12 +100,15 @@ struct ReportCommand: ParsableCommand {
             throw ValidationError("--json, --csv and --output contradict each other; give one of them")
         }
         try source.validate(objects: objects)
-        if type != nil {
+        // A saved profile has both, whatever of the sites is picked.
+        if type != nil || objects && output == nil {
             let isOfSites =
-                view != nil || csv || peak || temporary || noCollapse || exclude != nil || focus != nil
+                view != nil || csv || peak || temporary || noCollapse || sort != nil || minShare != nil
+                || exclude != nil || focus != nil
             guard !isOfSites else {
+                let (option, source) = type != nil ? ("--type", "FILE") : ("--objects", "--pid N")
                 throw ValidationError(
-                    "--type is for the report as a whole; memtrack objects FILE has the types alone, also as CSV"
+                    "\(option) is for the report as a whole; memtrack objects \(source) has the types alone, also as CSV"
                 )
             }
         }
@@ -135,9 +138,9 @@ struct ReportCommand: ParsableCommand {
 
     func run() throws {
         let selection = try selection()
+        let typeFilter = try type.map { try TypeFilter($0) }
         let screen = Screen.standardOutput(environment: Variables.current)
         var loaded = try source.load(showsProgress: screen.isTerminal && !json && !csv, withTypes: objects)
-        let typeFilter = try type.map { try TypeFilter($0) }
         if let output {
             loaded.summary.profile = selection.apply(to: loaded.profile)
             loaded = loaded.selectingTypes(typeFilter)

@@ -28,7 +28,83 @@ import Testing
         try Self.refused(["report", "--region", "/etc/passwd"], ["not a memtrack region"])
         try Self.refused(["report", "--region", "/tmp"], ["it is a directory"])
         try Self.refused(["report", "--region", "/dev/null"], ["no regular file"])
-        try Self.refused(["no-such-verb"], ["no-such-verb"], status: 64)
+    }
+
+    /// What is no subcommand is called that, with those that there are, and the one that was meant.
+    @Test func saysWhichSubcommandsThereAre() throws {
+        let all = "there are list, report, attach, objects, diff, merge, export, clean"
+        try Self.refused(
+            ["reprot", "x.pb.gz"], ["'reprot' is no subcommand; did you mean report?", all], status: 64)
+        try Self.refused(["no-such-verb"], ["'no-such-verb' is no subcommand; \(all)"], status: 64)
+        try Self.refused(["help", "exprot"], ["'exprot' is no subcommand; did you mean export?"], status: 64)
+        try Self.refused(["/etc/passwd"], ["to see a file, write: memtrack report /etc/passwd"], status: 64)
+        try Self.refused([""], ["'' is no subcommand"], status: 64)
+        for good in [[], ["help"], ["help", "diff"], ["help", "help"], ["--help"]] {
+            let run = try Command.run([try Build.reader()] + good)
+            #expect(run.isSuccess && run.outputText.contains("memtrack"), "\(good) \(run.errorText)")
+        }
+        try Self.refused(
+            ["diff", "a", "b", "--fail-above"], ["Missing value", "see memtrack diff --help"], status: 64)
+        try Self.refused(
+            ["diff", "a", "b", "--format", "foo"],
+            ["'foo' is no format; give one of: text, json, markdown, html"], status: 64)
+    }
+
+    /// A wrong regular expression is a wrong command line, whoever finds it, and whatever the file.
+    @Test(arguments: [
+        ["report", "x", "--filter"], ["report", "x", "--type"], ["report", "x", "--exclude"],
+        ["report", "x", "--alloc-fn"], ["objects", "x", "--type"],
+        ["export", "x", "--format", "html", "--type"],
+        ["diff", "x", "y", "--filter"], ["diff", "x", "y", "--type"], ["diff", "x", "y", "--alloc-fn"],
+        ["attach", "--pid", "1", "--filter"],
+    ]) func aWrongPatternIsUsage(arguments: [String]) throws {
+        try Self.refused(arguments + ["("], ["'(' is not a regular expression"], status: 64)
+    }
+
+    /// An option without effect is a mistake that only we can see.
+    @Test(arguments: [
+        (["--format", "csv", "--sample-type", "peak_space"], "--sample-type: 'csv' has no choice of a"),
+        (
+            ["--format", "csv", "--label", "a=b"],
+            "--label: 'csv' has no labels; give one of: jsonl, jsonl-types"
+        ),
+        (
+            ["--format", "folded", "--type", "a"],
+            "--type: 'folded' has no object types; give one of: csv-types"
+        ),
+    ]) func refusesAnOptionWithoutEffect(options: [String], text: String) throws {
+        try Self.refused(["export", "x"] + options, [text], status: 64)
+        try Self.refused(
+            ["export", "--pid", "1", "--objects", "--format", "csv"],
+            ["--objects: 'csv' has no object types"],
+            status: 64)
+        try Self.refused(
+            ["report", "--pid", "1", "--objects", "--view", "tree"],
+            ["--objects is for the report as a whole"],
+            status: 64)
+    }
+
+    /// One TAB away from the profile; and what cannot be written is called by the name that the user has given.
+    @Test func namesTheFileThatIsMeant() throws {
+        let programs = try ProfiledProgram()
+        let path = try programs.profile(["true"], as: "p")
+        let companion = path.replacingOccurrences(of: ".pb.gz", with: ".json")
+        try Self.refused(
+            ["report", companion], ["it is the companion of \(path), which is the profile; give that"])
+        let alone = programs.directory.file("alone.json")
+        try FileManager.default.copyItem(atPath: companion, toPath: alone)
+        try Self.refused(["report", alone], ["give the profile, which ends in .pb.gz"])
+        for verb in [["report", path, "--output"], ["merge", path, "-o"]] {
+            try Self.refused(verb + ["/nosuch/a.pb.gz"], ["cannot write /nosuch/a.pb.gz: No such file"])
+        }
+        let file = programs.directory.file("q.pb.gz")
+        try FileManager.default.createDirectory(
+            atPath: programs.directory.file("q.json"), withIntermediateDirectories: false)
+        try Self.refused(
+            ["merge", path, "-o", file], ["cannot write \(file), whose companion is", "Is a directory"])
+        let empty = programs.directory.file("empty.pb.gz")
+        try Data().write(to: URL(fileURLWithPath: empty))
+        try Self.refused(["report", empty], ["it is empty; give a file that"])
     }
 
     @Test func saysWhatIsWrongWithAnExport() throws {
@@ -71,7 +147,8 @@ import Testing
         try Self.refused(["report", path, "--sort", "growth"], ["'growth' is no order"], status: 64)
         try Self.refused(["report", path, "--peak", "--temporary"], ["contradict"], status: 64)
         try Self.refused(["report", path, "--min-share", "101"], ["no share"], status: 64)
-        try Self.refused(["report", path, "--focus", "("], ["--focus: '(' is not a regular expression"])
+        try Self.refused(
+            ["report", path, "--focus", "("], ["--focus: '(' is not a regular expression"], status: 64)
         try Self.refused(["diff", path, path, "--by", "x"], ["'x' is no unit"], status: 64)
     }
 
