@@ -1,36 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import MemtrackRegion
 
-/// How a figure changed from the runs of one build to those of another.
-public struct DiffChange: Sendable, Hashable {
-    /// Medians.
-    public var old: Int64
-    public var new: Int64
-    /// Largest difference between two runs of one side; 0 for one run a side.
-    public var spread: Int64
-    /// The difference is no larger than what runs of one build differ by.
-    public var isNoise: Bool
-
-    public var change: Int64 { new &- old }
-
-    init(_ old: [Int64], _ new: [Int64], slack: Int64) {
-        self.old = Self.median(old)
-        self.new = Self.median(new)
-        func width(_ values: [Int64]) -> Int64 { (values.max() ?? 0) &- (values.min() ?? 0) }
-        spread = max(width(old), width(new))
-        let change = (self.new &- self.old).magnitude
-        isNoise = change != 0 && change <= max(spread, slack).magnitude
-    }
-
-    private static func median(_ values: [Int64]) -> Int64 {
-        let sorted = values.sorted()
-        let middle = sorted.count / 2
-        if sorted.isEmpty { return 0 }
-        if sorted.count % 2 == 1 { return sorted[middle] }
-        return sorted[middle - 1] &+ (sorted[middle] &- sorted[middle - 1]) / 2
-    }
-}
-
 public struct DiffRow: Sendable {
     public enum Kind: Sendable, Hashable {
         case both
@@ -48,7 +18,7 @@ public struct DiffRow: Sendable {
     public var changes: [SampleType: DiffChange]
 
     public func change(_ type: SampleType) -> DiffChange {
-        changes[type] ?? DiffChange([0], [0], slack: 0)
+        changes[type] ?? DiffChange([0], [0])
     }
 }
 
@@ -65,6 +35,11 @@ public struct ProfileDiff: Sendable {
     /// Number of runs.
     public var oldRuns: Int
     public var newRuns: Int
+    /// How far the true peak of either side may be above the recorded one.
+    public var peakDoubt: DiffDoubt
+    /// The most threads that a run of either side had; 0 if unknown.
+    public var oldThreads: UInt64
+    public var newThreads: UInt64
     public var totals: [SampleType: DiffChange]
     /// In no order.
     public var rows: [DiffRow]
@@ -74,14 +49,20 @@ public struct ProfileDiff: Sendable {
         oldRuns = old.count
         newRuns = new.count
         func slack(_ profiles: [LoadedProfile]) -> UInt64 {
-            profiles.map(\.profile.peak.slackBytes).max() ?? 0
+            profiles.compactMap(\.profile.peak.slackBytes).max() ?? 0
         }
-        let peakSlack = Int64(clamping: slack(old) &+ slack(new))
+        func threads(_ profiles: [LoadedProfile]) -> UInt64 {
+            profiles.map(\.profile.shim.threadsSeen).max() ?? 0
+        }
+        let doubt = DiffDoubt(old: slack(old), new: slack(new))
+        peakDoubt = doubt
+        (oldThreads, newThreads) = (threads(old), threads(new))
         func changes(_ old: [Counters], _ new: [Counters]) -> [SampleType: DiffChange] {
             var result: [SampleType: DiffChange] = [:]
             for type in Self.types {
                 result[type] = DiffChange(
-                    old.map(type.value), new.map(type.value), slack: type == .peakSpace ? peakSlack : 0)
+                    old.map(type.value), new.map(type.value),
+                    doubt: type == .peakSpace ? doubt : DiffDoubt())
             }
             return result
         }
