@@ -66,10 +66,22 @@ public struct ProfileDiff: Sendable {
             }
             return result
         }
-        var matcher = DiffMatcher(DiffSide(old, by: unit), DiffSide(new, by: unit))
+        let sides = (old: DiffSide(old, by: unit), new: DiffSide(new, by: unit))
+        var matcher = DiffMatcher(sides.old, sides.new)
         matcher.match()
         if unit == .site { matcher.absorb() }
-        totals = changes(matcher.oldTotals, matcher.newTotals)
+        let totals = changes(matcher.oldTotals, matcher.newTotals)
+        self.totals = totals
+        let growth = DiffGrowth(
+            wholes: Self.types.map { Double(Self.whole(of: $0, totals)) }, oldRuns: old.count,
+            newRuns: new.count)
+        /// The line that changed most; the heaviest where none did.
+        func label(_ pair: DiffMatcher.Pair, _ item: DiffSide.Item) -> DiffLabel {
+            guard let found = growth.largest(pair.old?.parts ?? [], pair.new?.parts ?? []) else {
+                return item.label
+            }
+            return (found.isNew ? sides.new : sides.old).label(of: found.part, by: unit)
+        }
         let nothing = (
             old: Array(repeating: Counters(), count: old.count),
             new: Array(repeating: Counters(), count: new.count)
@@ -77,7 +89,7 @@ public struct ProfileDiff: Sendable {
         rows = matcher.pairs.compactMap { pair in
             guard let item = pair.new ?? pair.old else { return nil }
             return DiffRow(
-                label: item.label,
+                label: label(pair, item),
                 kind: pair.old == nil ? .new : (pair.new == nil ? .gone : .both), isMoved: pair.isMoved,
                 inlined: pair.inlined,
                 changes: changes(pair.old?.runs ?? nothing.old, pair.new?.runs ?? nothing.new))
@@ -90,9 +102,12 @@ public struct ProfileDiff: Sendable {
         guard let type else { return Self.types.map { weight(row, $0) }.max { abs($0) < abs($1) } ?? 0 }
         let change = row.change(type)
         if change.isNoise { return 0 }
+        return Double(change.change) / Double(Self.whole(of: type, totals))
+    }
+
+    private static func whole(of type: SampleType, _ totals: [SampleType: DiffChange]) -> UInt64 {
         let whole = totals[type == .inuseSpace ? .peakSpace : type]
-        let largest = max(whole?.old.magnitude ?? 0, whole?.new.magnitude ?? 0, 1)
-        return Double(change.change) / Double(largest)
+        return max(whole?.old.magnitude ?? 0, whole?.new.magnitude ?? 0, 1)
     }
 
     /// What grew comes first, the most first; what shrank last, the most last.
