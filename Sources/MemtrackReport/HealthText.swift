@@ -119,7 +119,11 @@ enum HealthText {
             FigureText.bytes(shim.regionBytes) + " of counters, "
             + FigureText.bytes(shim.privateBytes) + " of private memory mapped"
             + (processes > 1 ? " in \(FigureText.count(Int64(processes))) processes, not all at once" : "")
-        guard let resident else { return "memtrack's own memory: \(mapped)." }
+        guard let resident else {
+            // A file without its companion: the library cannot work without a region.
+            let isKnown = shim.regionBytes > 0 || shim.privateBytes > 0
+            return "memtrack's own memory: \(isKnown ? mapped : "not known")."
+        }
         return
             "memtrack's own memory: \(FigureText.bytes(resident)) resident, not in the figures above (\(mapped))."
     }

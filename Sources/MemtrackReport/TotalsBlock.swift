@@ -158,8 +158,8 @@ struct TotalsBlock {
             let seconds = Double(moment - session.startMonotonicNanoseconds) / 1e9
             note = "at +" + FigureText.duration(seconds) + ", "
         }
+        guard let slack = peak.slackBytes else { return note + "how exact is not known" }
         return note
-            + (peak.slackBytes == 0
-                ? "exact" : "within " + FigureText.shortBytes(peak.slackBytes) + " of the true peak")
+            + (slack == 0 ? "exact" : "within " + FigureText.shortBytes(slack) + " of the true peak")
     }
 }
