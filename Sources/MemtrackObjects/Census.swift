@@ -48,7 +48,7 @@ public struct Census {
         let index = BlockIndex(UnsafeBufferPointer(blocks), grain: Int(map.unit) / 2)
         let ownership = Ownership(blocks, index: index)
         let words = WordCache(memory: memory)
-        var recogniser = Recogniser(words: words, modules: modules, index: index)
+        var recogniser = Recogniser(words: words, modules: modules, blocks: blocks, index: index)
         var large: [Int] = []
         try reader.forEach(blocks, at: blocks.indices, limit: Self.headBytes) { place, bytes in
             let size = blocks[place].size
@@ -84,8 +84,10 @@ private struct Recogniser {
     private var cxx: CxxTypes
     private let index: BlockIndex
 
-    init(words: WordCache, modules: ModuleMap, index: BlockIndex) {
-        python = PythonTypes(words: words, modules: modules)
+    init(
+        words: WordCache, modules: ModuleMap, blocks: UnsafeMutableBufferPointer<LiveBlock>, index: BlockIndex
+    ) {
+        python = PythonTypes(words: words, modules: modules, blocks: blocks, index: index)
         swift = SwiftTypes(words: words, modules: modules)
         cxx = CxxTypes(words: words, modules: modules)
         self.index = index
@@ -95,7 +97,7 @@ private struct Recogniser {
     @inline(__always)
     mutating func type(_ bytes: UnsafeRawBufferPointer, size: UInt64) -> UInt32 {
         guard size >= 8 else { return 0 }
-        if let object = python?.object(bytes, size: size, types: &types, index: index) {
+        if let object = python?.object(bytes, size: size, types: &types) {
             if object.isTracked { addTracked(Int(object.type)) }
             return object.type
         }
