@@ -40,7 +40,9 @@ public struct ForeignProcesses: Sendable {
                 namespace = nil
             }
             if namespace == own { continue }
-            guard let inner = procfs.numbers(of: pid), inner.count > 1, let last = inner.last else { continue }
+            guard let inner = procfs.numbers(of: pid), inner.count > 1, let last = inner.last else {
+                continue
+            }
             if let namespace {
                 numbers[Key(namespace: namespace, pid: last)] = pid
             } else {

@@ -87,8 +87,8 @@ enum HealthText {
             "\($0) calls came from signal handlers that interrupted counting: they are in (signal handler)."
         }
         add(health.childrenLost) {
-            "\(FigureText.plural($0, "forked child", "forked children")) could not be counted: no region could be made, for "
-                + "want of room in /dev/shm, or of the right to write there (another user's since, or another root)."
+            "\($0) forked \(health.childrenLost == 1 ? "child" : "children") could not be counted: no region "
+                + "could be made, for want of room in /dev/shm, or of the right to write there (another user's since, or another root)."
         }
         // The loader and early constructors always leave a few.
         if health.unknownFrees > max(100, totals.frees / 1_000) {

@@ -86,10 +86,11 @@ final class UncountedPrograms {
         let inspection = try? TargetInspector(environment: .current()).inspect(RawString(suspect.path))
         if let warning = inspection?.warnings.first(where: \.preventsPreload) { return start + "\(warning)." }
         if suspect.hasLibrary == false {
-            return start + "its environment was made from scratch; --follow-exec force counts such programs too."
+            return start
+                + "its environment was made from scratch; --follow-exec force counts such programs too."
         }
         return start
-            + "it has made no region; --follow-exec force counts programs whose environment is made from scratch."
+            + "it has made no region (--follow-exec force counts those whose environment is made from scratch)."
     }
 }
 
