@@ -56,7 +56,10 @@ public struct Census {
             var isCounted = false
             var type = recogniser.type(bytes, size: size)
             if type == 0 {
-                type = arrays.counted(place, blocks[place], bytes) { recogniser.cxxType($0) }
+                guard CxxArray.mayBeCounted(bytes, size: size),
+                    let array = CxxArray(counted: bytes, size: size)
+                else { return }
+                type = arrays.add(array, recogniser.cxxType(array.vtable), place, blocks[place], bytes)
                 if type == 0 { return }
                 isCounted = true
             }

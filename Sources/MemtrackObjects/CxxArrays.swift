@@ -27,7 +27,9 @@ struct CxxArray {
     }
 
     /// A block that could be an array of at least two elements behind its count, which take up all of it.
+    @inline(never)
     init?(counted bytes: UnsafeRawBufferPointer, size: UInt64) {
+        guard size >= 24 else { return nil }
         // Classes that are aligned to 16 bytes begin there.
         for head: UInt64 in [8, 16] where size > head {
             let count = bytes.word(Int(head) - 8)
@@ -41,6 +43,12 @@ struct CxxArray {
             return
         }
         return nil
+    }
+
+    /// Most blocks are no arrays, and this costs next to nothing.
+    @inline(__always)
+    static func mayBeCounted(_ bytes: UnsafeRawBufferPointer, size: UInt64) -> Bool {
+        bytes.word(0) &- 2 < size / 8 || bytes.word(8) &- 2 < size / 8
     }
 
     func capacity(_ size: UInt64) -> Int { Int(clamping: (size - head) / step) }
@@ -86,7 +94,7 @@ struct CxxArrays {
     }
 
     /// Counts the elements of a block that begins with one.
-    @inline(__always)
+    @inline(never)
     mutating func count(_ place: Int, _ block: LiveBlock, _ bytes: UnsafeRawBufferPointer) {
         guard let array = CxxArray(repeating: bytes, size: block.size) else { return }
         if block.size > UInt64(bytes.count) {
@@ -98,13 +106,11 @@ struct CxxArrays {
 
     /// An array behind its count: its type, 0 where the block is none or where that is not known yet.
     ///
-    /// - Parameter type: that of a vtable.
-    @inline(__always)
-    mutating func counted(
-        _ place: Int, _ block: LiveBlock, _ bytes: UnsafeRawBufferPointer, type: (UInt64) -> UInt32
+    /// - Parameter type: that of the vtable; 0 where it is none.
+    @inline(never)
+    mutating func add(
+        _ array: CxxArray, _ type: UInt32, _ place: Int, _ block: LiveBlock, _ bytes: UnsafeRawBufferPointer
     ) -> UInt32 {
-        guard block.size >= 24, let array = CxxArray(counted: bytes, size: block.size) else { return 0 }
-        let type = type(array.vtable)
         if type == 0 { return 0 }
         if block.size > UInt64(bytes.count) {
             candidates.append((place, array, type))

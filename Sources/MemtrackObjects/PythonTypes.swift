@@ -74,7 +74,8 @@ struct PythonTypes {
 
     @inline(__always)
     mutating func object(_ bytes: UnsafeRawBufferPointer, size: UInt64, types: inout TypeList) -> Object? {
-        for prefix in [0, 16, 32] where size >= UInt64(prefix) + 16 {
+        // No array of three: it would be made for each block.
+        for prefix in stride(from: 0, through: 32, by: 16) where size >= UInt64(prefix) + 16 {
             let type = bytes.word(prefix + 8)
             // An object that waits on a free list has a count of 0; no program holds 2^40 references.
             let references = bytes.word(prefix)
@@ -132,7 +133,7 @@ struct PythonTypes {
 
     /// Whether a type may begin at an address, behind the heads that objects have in blocks.
     private func isInBlock(_ type: UInt64) -> Bool {
-        for prefix: UInt64 in [0, 16, 32] {
+        for prefix: UInt64 in stride(from: 0, through: 32, by: 16) {
             let place = index.block(startingAt: type &- prefix)
             if place >= 0 { return blocks[place].size >= prefix &+ Self.typeBytes }
         }

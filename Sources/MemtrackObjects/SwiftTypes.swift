@@ -51,6 +51,7 @@ struct SwiftNames {
         static let function: UInt64 = 0x302
         static let existential: UInt64 = 0x303
         static let metatype: UInt64 = 0x304
+        static let existentialMetatype: UInt64 = 0x306
     }
 
     /// The name of what metadata describe, if objects on the heap begin with a pointer to such.
@@ -113,9 +114,12 @@ struct SwiftNames {
             return "<…>"
         }
         var texts: [String] = []
+        // What each parameter is stands behind the header, a byte each: a value is in the place of its metadata.
+        let isPlain = (words.short(header &+ 14) ?? 0) & 1 == 0
         for place in 0..<UInt64(count) {
-            let metadata = words.word(start &+ place * 8) ?? 0
-            texts.append(typeName(metadata, depth: depth + 1))
+            let word = words.word(start &+ place * 8) ?? 0
+            let isValue = isPlain && (words.short(header &+ 16 &+ place) ?? 0) & 0x3f == 2
+            texts.append(isValue ? "\(Int64(bitPattern: word))" : typeName(word, depth: depth + 1))
         }
         let text = "<" + texts.joined(separator: ", ") + ">"
         return text.utf8.count <= Self.lengthLimit ? text : "<…>"
@@ -129,8 +133,11 @@ struct SwiftNames {
         case Kind.tuple: return tupleName(metadata, depth: depth)
         case Kind.function: return "(function)"
         case Kind.existential: return existentialName(metadata)
-        case Kind.metatype:
+        case Kind.existentialMetatype:
             return typeName(words.word(metadata &+ 8) ?? 0, depth: depth + 1) + ".Type"
+        case Kind.metatype:
+            let name = typeName(words.word(metadata &+ 8) ?? 0, depth: depth + 1)
+            return (name.hasPrefix("any ") || name == "Any" ? "(\(name))" : name) + ".Type"
         default: return "…"
         }
     }

@@ -35,6 +35,12 @@ for _ in 0..<500 { accounts.append(Account()) }
 let numbers = (0..<300).map { Box($0) }
 let texts = (0..<120).map { Box(String($0)) }
 let pairs = (0..<40).map { Box((Optional($0), [Double($0)])) }
+protocol Shape {}
+let metatypes = (0..<25).map { _ in Box<Any.Type>(Int.self) }
+let shapes = (0..<30).map { _ in Box<(any Shape.Type)?>(nil) }
+let protocols = (0..<12).map { _ in Box<(any Shape).Type>((any Shape).self) }
+final class Fixed<let size: Int, Value> { var value: Value? }
+let fixed = ((0..<64).map { _ in Fixed<3, Int>() }, (0..<65).map { _ in Fixed<4, Int>() })
 let inner = (0..<77).map { _ in Outer.Inner() }
 private let secrets = (0..<33).map { _ in Secret() }
 let derived = (0..<21).map { _ in Derived<String>() }
@@ -45,3 +51,4 @@ print("ready", closures[0]())
 fflush(nil)
 while readLine() != nil {}
 withExtendedLifetime((accounts, numbers, texts, pairs, inner, secrets, derived, trees, closures)) {}
+withExtendedLifetime((metatypes, shapes, protocols, fixed)) {}
