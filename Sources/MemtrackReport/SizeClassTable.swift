@@ -16,7 +16,7 @@ struct SizeClassTable {
                     ? shares[$0].counters.allocations > shares[$1].counters.allocations
                     : $0 < $1
         }
-        let shown = ranked.prefix(max(1, limit)).sorted()
+        let shown = ranked.prefix(max(0, limit)).sorted()
         let others = ranked.dropFirst(shown.count)
         let largest = shown.map { live(shares[$0]) }.max() ?? 0
 
