@@ -43,7 +43,8 @@ struct MemtrackPreload: ParsableCommand {
     @Option(
         help: .init(
             "Take the stack of one block in so many bytes on average (512K, 1M): cheaper; sites become estimates "
-                + "with their error. Allocations by size stay exact.", valueName: "bytes"))
+                + "with their error, and the peak is too high. Allocations by size stay exact.",
+            valueName: "bytes"))
     var sample: String?
 
     @Option(
