@@ -98,7 +98,9 @@ public enum DiffJSON {
         @OrNull var percent: Double?
         var spread: Int64
         var noise: Bool
-        /// `runs` or `peak`; null where the change is none.
+        /// Of the change; null where every allocation was counted.
+        @OrNull var standardError: Double?
+        /// `runs`, `peak`, `sampling` or `sampledPeak`; null where the change is none.
         @OrNull var noiseCause: String?
 
         init(_ change: DiffChange) {
@@ -108,6 +110,7 @@ public enum DiffJSON {
             percent = change.old == 0 ? nil : Double(change.change) / Double(change.old.magnitude) * 100
             spread = change.spread
             noise = change.isNoise
+            standardError = change.standardError > 0 ? change.standardError : nil
             noiseCause = change.noise?.rawValue
         }
     }
