@@ -59,7 +59,7 @@ import Testing
         #expect(text.contains("were not sampled alike"))
         #expect(text.contains("Nothing has grown by more than 5% beyond noise"), "\(text)")
         #expect(text.contains("not closer than three standard errors"))
-        #expect(text.contains("live size   ± "))
+        #expect(text.contains("live size   ± ") && !text.contains("size at the peak   ± "))
     }
 
     /// A place of which nothing was sampled may be there all the same.

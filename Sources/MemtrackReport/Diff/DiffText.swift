@@ -105,7 +105,10 @@ public enum DiffText {
     }
 
     private static func error(_ change: DiffChange, _ type: SampleType) -> String {
-        guard change.standardError > 0, let error = Int64(exactly: change.standardError.rounded()) else {
+        // That of a peak is of one moment, and it is the highest of many.
+        guard type != .peakSpace, change.standardError > 0,
+            let error = Int64(exactly: change.standardError.rounded())
+        else {
             return ""
         }
         return "   ± " + type.valueText(error)
