@@ -46,6 +46,8 @@ public struct ProfileSelection: Sendable {
         }
         var result = sum.profile
         result.peak = profile.peak
+        // What was counted one by one is not known by stack: it is of all stacks.
+        result.sampling?.exact = []
         return result
     }
 }

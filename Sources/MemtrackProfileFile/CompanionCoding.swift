@@ -53,7 +53,10 @@ extension Companion {
         health = CompanionHealth(profile.shim)
         memtrackBytes = summary.shimBytes
         largestRssBytes = summary.largestRSS
-        checkpoints = summary.series.checkpoints.map {
+        let kept = Self.kept(of: summary.series)
+        let all = summary.series.checkpoints.count
+        checkpointCount = kept.count < all ? all : nil
+        checkpoints = kept.map {
             Checkpoint(
                 number: $0.number, unixSeconds: $0.time.unixSeconds, elapsedSeconds: $0.elapsed,
                 figures: $0.figures.map(CompanionFigures.init), totals: $0.totals.map(CompanionCounters.init))
@@ -76,6 +79,7 @@ extension Companion {
             ending: ending.ending, profile: nil)
         result.interval = intervalSeconds
         result.notes = notes
+        for omission in omissions where !notes.contains(omission) { result.notes.append(omission) }
         result.hints = hints
         result.shimBytes = memtrackBytes
         result.largestRSS = largestRssBytes

@@ -91,13 +91,17 @@ struct Companion: Codable {
     var memtrackBytes: UInt64?
     var largestRssBytes: UInt64?
     var checkpoints: [Checkpoint]
+    /// All that there were; absent where none was left out, as of processes and types.
+    var checkpointCount: Int?
     var processes: [Process]
+    var processCount: Int?
     var markers: [Marker]
     /// All that were set; `markers` has the newest.
     var markerCount: Int
     var gauges: [Gauge]
     /// Only where object types were asked for.
     var objects: CompanionObjects?
+    var typeCount: Int?
 }
 
 struct CompanionCounters: Codable {

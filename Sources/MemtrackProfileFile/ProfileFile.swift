@@ -7,6 +7,7 @@ internal import SwiftProtobuf
 public enum ProfileFile {
     /// Bytes of a file, compressed or not, and after decompression.
     public static let sizeLimit = 256 << 20
+    /// None larger is read, nor written.
     public static let companionSizeLimit = 64 << 20
     private static let recordLimit = 16 << 20
 
@@ -27,8 +28,8 @@ public enum ProfileFile {
 
     public static func encode(_ loaded: LoadedProfile) throws(ProfileFileError) -> Encoded {
         let profile = try pprof(loaded)
-        let companion = Companion(loaded, profileCrc32: Gzip.checksum(profile))
-        return Encoded(profile: profile, companion: try companion.encoded())
+        var companion = Companion(loaded, profileCrc32: Gzip.checksum(profile))
+        return Encoded(profile: profile, companion: try companion.encoded(limit: companionSizeLimit))
     }
 
     /// The profile alone.

@@ -39,7 +39,7 @@ struct SnapshotReader {
         snapshot.markersSet = Int(header.word(\.marker_next))
         snapshot.markers = try pages.markers()
         snapshot.gauges = try pages.gauges()
-        snapshot.health = header.health()
+        snapshot.health += header.health()  // beside what the counters have told
         snapshot.regionBytes = pages.bytesInUse
         snapshot.privateBytes = header.word(\.own_private_bytes)
         snapshot.reservedBytes = header.word(\.own_reserved_bytes)

@@ -94,12 +94,12 @@ struct FinalTables {
             return
         }
         var columns = view.columns
-        if profile.sampling != nil {
+        if showsError(of: view) {
             columns.insert(.init(title: "±", dropOrder: 1), at: view.figureColumn + 1)
         }
         var table = Table(columns: columns, textTitle: "site")
         let showsCallers = lines.layout.showsCallers && callers > 0
-        for site in ranked.prefix(max(1, limit)) {
+        for site in ranked.prefix(max(0, limit)) {
             let above =
                 showsCallers
                 ? profile.table.callers(of: site.heaviestStack(by: view.order), limit: callers) : []
@@ -110,7 +110,7 @@ struct FinalTables {
                     text: { FrameText.site(site.frame, room: $0) },
                     detail: showsCallers ? { FrameText.callers(above, room: $0) } : nil))
         }
-        let rest = ranked.dropFirst(max(1, limit))
+        let rest = ranked.dropFirst(max(0, limit))
         if !rest.isEmpty {
             let sum = rest.reduce(into: Counters()) { $0 += $1.counters }
             let label = FigureText.plural(UInt64(rest.count), "more site", "more sites")
@@ -122,9 +122,12 @@ struct FinalTables {
         table.write(to: &lines)
     }
 
+    /// The moment of the peak was chosen by the estimates themselves: what they are off there is no standard error.
+    private func showsError(of view: View) -> Bool { profile.sampling != nil && view.figure != .peak }
+
     /// With the standard error of the view's figure behind it, as a share of it, where figures are estimates.
     private func withError(_ cells: [Span], _ view: View, of sites: [Site]) -> [Span] {
-        guard let sampling = profile.sampling else { return cells }
+        guard let sampling = profile.sampling, showsError(of: view) else { return cells }
         let error = sampling.standardError(view.figure, sites.flatMap(\.sizeClasses))
         let sum = sites.reduce(into: Counters()) { $0 += $1.counters }
         let text =

@@ -20,13 +20,14 @@ struct JSONSampling: Encodable {
 /// Standard errors of a site's estimates, in bytes and blocks.
 struct JSONStandardError: Encodable {
     var liveBytes: Double
-    var peakBytes: Double
+    /// null: the peak is the highest of many estimates, too high by what no standard error says.
+    @OrNull var peakBytes: Double?
     var allocatedBytes: Double
     var allocations: Double
 
     init(_ site: Site, _ sampling: Sampling) {
         liveBytes = sampling.standardError(.live, site.sizeClasses).bytes
-        peakBytes = sampling.standardError(.peak, site.sizeClasses).bytes
+        peakBytes = nil
         (allocations, allocatedBytes) = sampling.standardError(.allocated, site.sizeClasses)
     }
 }

@@ -31,7 +31,7 @@ struct SizeClassTable {
                 : allocations(shares[$0]) != allocations(shares[$1])
                     ? allocations(shares[$0]) > allocations(shares[$1]) : $0 < $1
         }
-        let shown = ranked.prefix(max(1, limit)).sorted()
+        let shown = ranked.prefix(max(0, limit)).sorted()
         let others = ranked.dropFirst(shown.count)
         let largest = shown.map { live(shares[$0]) }.max() ?? 0
 

@@ -89,7 +89,11 @@ struct TotalsBlock {
                 note:
                     "one block in \(FigureText.shortBytes(sampling.periodBytes)) on average; ± is the standard error"
             ),
-            estimate("peak", .peak, totals.peakBlocks, totals.peakBytes),
+            // The highest of many estimates: above the truth by several of their errors, and no error of its own says so.
+            Row(
+                label: "peak", count: FigureText.count(totals.peakBlocks),
+                size: FigureText.bytes(totals.peakBytes),
+                note: "the highest of many estimates: too high rather than too low"),
             estimate(
                 session.ending == .running ? "live now" : "live at exit", .live, totals.liveBlocks,
                 totals.liveBytes),

@@ -52,7 +52,9 @@ public struct TypeTableText {
     private func explanation(asOf moment: Double?) -> String {
         let order =
             switch options.order {
-            case .growth: moment == nil ? "by growth since the last checkpoint" : "by growth"
+            case .growth where moment == nil: "by growth since the last checkpoint"
+            case .growth where !options.showsChange: "by size: with one look only, growth is not known"
+            case .growth: "by growth"
             case .count: "by count"
             case .live, .allocated, .peak: "by size"
             }

@@ -290,8 +290,8 @@ extension RegionCollector {
                 uncounted.suspect(image.identity, at: now)
             }
         }
-        let living = images.filter { image in !dead.contains { $0 === image } }
-        uncounted.look(counted: Set(living.map(\.identity.pid)), at: now)
+        // Also one that has come and gone since the last look.
+        uncounted.look(counted: Set(images.filter { !$0.wasReplaced }.map(\.identity.pid)), at: now)
         let hasChanged = images.count != before || !dead.isEmpty
         if dead.isEmpty { return hasChanged }
         images.removeAll { image in dead.contains { $0 === image } }

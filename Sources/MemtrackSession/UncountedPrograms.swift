@@ -90,7 +90,7 @@ final class UncountedPrograms {
                 + "its environment was made from scratch; --follow-exec force counts such programs too."
         }
         return start
-            + "it has made no region (--follow-exec force counts those whose environment is made from scratch)."
+            + "it has made no region, for want of room (df /dev/shm, ulimit -f, ulimit -v) or of a loader that preloads."
     }
 }
 

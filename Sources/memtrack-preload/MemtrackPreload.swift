@@ -43,7 +43,8 @@ struct MemtrackPreload: ParsableCommand {
     @Option(
         help: .init(
             "Take the stack of one block in so many bytes on average (512K, 1M): cheaper; sites become estimates "
-                + "with their error, and so does what is live of a size. How much was allocated of each size stays exact.",
+                + "with their error, and so does what is live of a size; the peak is too high. How much was "
+                + "allocated of each size stays exact.",
             valueName: "bytes"))
     var sample: String?
 

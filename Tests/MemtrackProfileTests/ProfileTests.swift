@@ -196,6 +196,8 @@ import Testing
         #expect(names(.allocated) == "dbca")
         #expect(names(.peak) == "bacd")
         #expect(names(.growth, [1: 5, 4: -3]) == "cabd")
+        // What has not grown: the largest first.
+        #expect(names(.growth, [1: 5]) == "cdab")
         #expect(SiteOrder(rawValue: "growth") == .growth)
     }
 

@@ -91,6 +91,21 @@ import Testing
         #expect(text.contains("From the program   the last 2 of 3 marks\n  ◆ +2.0s batch 2"))
         #expect(text.contains("◆ +3.0s batch 3") && !text.contains("batch 1") && !text.contains("\u{7}"))
         #expect(text.contains("○ queue = 27,000\n  ○ load = 0.5\n"))
+        session.gauges = [
+            RegionGauge(name: "a", value: .infinity), RegionGauge(name: "b", value: -.infinity),
+            RegionGauge(name: "c", value: .nan),
+        ]
+        #expect(
+            FinalReport.render(session, layout: Layout(width: 100)).contains(
+                "○ a = ∞\n  ○ b = -∞\n  ○ c = not a number\n"))
+    }
+
+    /// 0 rows are no row, in tables of sites as in those of objects.
+    @Test func noRowsWhereNoneAreAskedFor() throws {
+        let options = FinalReport.Options(limit: 0)
+        let text = FinalReport.render(
+            try Fixture.session(), layout: Layout(width: 100), options: options)
+        #expect(!text.contains("Index::insert") && text.contains("more sites"))
     }
 
     @Test func keepsTheLastOfAnyNumber() throws {

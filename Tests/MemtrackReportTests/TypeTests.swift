@@ -136,6 +136,19 @@ extension Fixture {
 }
 
 @Suite struct TypeScreenTests {
+    /// Nothing can have grown, or nothing has: the largest come first, and why is said.
+    @Test func growthWithOneLookIsSortedBySize() throws {
+        var options = TypeTableText.Options(limit: 4, order: .growth)
+        options.showsChange = false
+        var table = Fixture.types(step: 1)
+        for index in table.rows.indices { table.rows[index].bytesChange = 0 }
+        #expect(table.sorted(by: .growth).map(\.name) == table.sorted(by: .live).map(\.name))
+        let text = TypeTableText(types: table, options: options)
+        #expect(
+            text.render(layout: Layout(width: 100), asOf: 60).contains(
+                "by size: with one look only, growth is not known"))
+    }
+
     @Test func screens() throws {
         var options = TypeTableText.Options(limit: 4, order: .growth)
         let earlier = Fixture.types(step: 0)

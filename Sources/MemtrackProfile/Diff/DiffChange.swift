@@ -6,6 +6,10 @@ public enum DiffNoise: String, Sendable, Hashable {
     case runs
     /// The peak of a program with several threads is not known more closely.
     case peak
+    /// Figures are estimates from samples, and the change is within their error.
+    case sampling
+    /// The peak of a sampled run is too high, by what depends on how it was sampled.
+    case sampledPeak
 }
 
 /// How far beyond the recorded figures the true ones may be: that of a run is in [recorded, recorded + doubt].
@@ -26,13 +30,23 @@ public struct DiffChange: Sendable, Hashable {
     public var new: Int64
     /// Largest difference between two runs of one side; 0 for one run a side.
     public var spread: Int64
+    /// Standard error of the change, where figures are estimates from samples; else 0.
+    public var standardError: Double
     /// nil where the change is one of the builds.
     public var noise: DiffNoise?
 
     public var isNoise: Bool { noise != nil }
     public var change: Int64 { new &- old }
 
-    public init(_ old: [Int64], _ new: [Int64], doubt: DiffDoubt = DiffDoubt()) {
+    /// Of hundreds of rows that did not change, one in four hundred is beyond so many standard errors.
+    private static let errorsOfNoise = 3.0
+
+    /// - Parameter isComparable: whether the figure means the same on both sides.
+    public init(
+        _ old: [Int64], _ new: [Int64], doubt: DiffDoubt = DiffDoubt(), standardError: Double = 0,
+        isComparable: Bool = true
+    ) {
+        self.standardError = standardError
         self.old = Self.median(old)
         self.new = Self.median(new)
         func width(_ values: [Int64]) -> Int64 { (values.max() ?? 0) &- (values.min() ?? 0) }
@@ -43,6 +57,10 @@ public struct DiffChange: Sendable, Hashable {
             noise = .runs
         } else if change.magnitude <= (change > 0 ? doubt.old : doubt.new) {
             noise = .peak
+        } else if !isComparable {
+            noise = .sampledPeak
+        } else if Double(change.magnitude) <= Self.errorsOfNoise * standardError {
+            noise = .sampling
         }
     }
 

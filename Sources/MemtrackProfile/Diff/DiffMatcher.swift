@@ -15,6 +15,7 @@ struct DiffMatcher {
     private(set) var pairs: [Pair] = []
     let oldTotals: [Counters]
     let newTotals: [Counters]
+    let totalVariances: (old: DiffVariances, new: DiffVariances)
 
     /// How far the allocations of a function may be from what its caller has gained, for the two to be one.
     private static let tolerance = 0.1
@@ -24,6 +25,7 @@ struct DiffMatcher {
         self.new = new
         oldTotals = old.totals
         newTotals = new.totals
+        totalVariances = (old.totalVariances, new.totalVariances)
     }
 
     mutating func match() {
@@ -58,6 +60,7 @@ struct DiffMatcher {
         guard var result = items.max(by: { $0.weight < $1.weight }) else { return nil }
         result.keys = items.flatMap(\.keys)
         result.parts = items.flatMap(\.parts)
+        result.variances = items.reduce(into: DiffVariances()) { $0 += $1.variances }
         for run in result.runs.indices {
             result.runs[run] = items.reduce(into: Counters()) { $0 += $1.runs[run] }
         }
@@ -99,6 +102,7 @@ struct DiffMatcher {
                 pairs[row].inlined.append(item.keys.first?.function ?? "")
                 if var target = pairs[row][keyPath: side] {
                     for run in target.runs.indices { target.runs[run] += item.runs[run] }
+                    target.variances += item.variances
                     pairs[row][keyPath: side] = target
                 } else {
                     var target = item

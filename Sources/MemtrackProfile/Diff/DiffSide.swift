@@ -8,6 +8,7 @@ struct DiffSide {
         var label: DiffLabel
         /// One for each run.
         var runs: [Counters]
+        var variances = DiffVariances()
         /// Stack by stack, of all runs; none where a row has no lines.
         var parts: [DiffPart] = []
         /// Of the heaviest contribution so far: `label` is that one's.
@@ -20,14 +21,25 @@ struct DiffSide {
     /// Callers of each site, innermost first, with the allocations that came through them.
     private(set) var callers: [DiffKey: [(functions: [String], allocations: UInt64)]] = [:]
     private(set) var totals: [Counters]
+    private(set) var totalVariances = DiffVariances()
+    /// Of the coarsest run; nil where every allocation was counted.
+    private let sampling: (own: Sampling?, other: Sampling?)
     private let tables: [StackTable]
 
     /// Callers that the name of a row has.
     private static let siteCallers = 3
     private static let stackCallers = 8
 
-    init(_ profiles: [LoadedProfile], by unit: DiffUnit) {
-        totals = profiles.map(\.profile.totals)
+    /// - Parameter other: the profiles of the other side.
+    init(_ profiles: [LoadedProfile], against other: [LoadedProfile], by unit: DiffUnit) {
+        func coarsest(_ profiles: [LoadedProfile]) -> Sampling? {
+            profiles.compactMap(\.profile.sampling).max { $0.periodBytes < $1.periodBytes }
+        }
+        func isCounted(_ profiles: [LoadedProfile]) -> Bool {
+            profiles.allSatisfy { $0.profile.sampling.map { $0.totals != nil } ?? true }
+        }
+        sampling = (coarsest(profiles), coarsest(other))
+        totals = profiles.map(\.profile.countedTotals)
         tables = profiles.map(\.profile.table)
         for (run, loaded) in profiles.enumerated() {
             var names = DiffNames(loaded)
@@ -36,24 +48,39 @@ struct DiffSide {
             case .class:
                 for share in profile.sizeClasses {
                     let key = DiffKey(function: "\(share.sizeClass)")
-                    add(key, .sizeClass(share.sizeClass), share.counters, run)
+                    add(key, .sizeClass(share.sizeClass), share.counters, run, sizes: [share])
                 }
             case .module:
                 for site in profile.sites {
                     let module = site.frame.module
                     let key = DiffKey(function: "", module: names.module(module))
-                    add(key, .module(module), site.counters, run)
+                    add(key, .module(module), site.counters, run, sizes: site.sizeClasses)
                 }
             case .site:
                 for site in profile.sites { addSite(site, profile.table, &names, run) }
             case .stack:
-                for site in profile.sites { addStacks(site, profile.table, &names, run) }
+                let sizes = isSampled ? Self.sizes(profile) : [:]
+                for site in profile.sites { addStacks(site, profile.table, &names, run, sizes) }
             }
         }
+        for item in items.values { totalVariances += item.variances }
+        totalVariances.settleAllocations(own: isCounted(profiles), other: isCounted(other))
+    }
+
+    private var isSampled: Bool { sampling.own != nil || sampling.other != nil }
+
+    private static func sizes(_ profile: Profile) -> [StackID: [SizeClassShare]] {
+        var result: [StackID: [SizeClassShare]] = [:]
+        for sample in profile.samples {
+            result[sample.stack, default: []].append(
+                SizeClassShare(sizeClass: sample.sizeClass, counters: sample.counters))
+        }
+        return result
     }
 
     private mutating func add(
-        _ key: DiffKey, _ label: DiffLabel, _ counters: Counters, _ run: Int, parts: [DiffPart] = []
+        _ key: DiffKey, _ label: DiffLabel, _ counters: Counters, _ run: Int, parts: [DiffPart] = [],
+        sizes: [SizeClassShare]
     ) {
         let weight = max(counters.liveBytes, Int64(clamping: counters.allocatedBytes))
         var item =
@@ -65,6 +92,9 @@ struct DiffSide {
             item.weight = weight
         }
         item.parts += parts
+        if isSampled {
+            item.variances += DiffVariances(sizes, own: sampling.own, other: sampling.other)
+        }
         items[key] = item
     }
 
@@ -94,11 +124,14 @@ struct DiffSide {
                     site: site.id, stack: share.stack, counters: share.counters))
             if run == 0 { self.callers[key, default: []].append((path, share.counters.allocations)) }
         }
-        add(key, .frame(site.frame, callers: callers), site.counters, run, parts: parts)
+        add(
+            key, .frame(site.frame, callers: callers), site.counters, run, parts: parts,
+            sizes: site.sizeClasses)
     }
 
     private mutating func addStacks(
-        _ site: Site, _ table: StackTable, _ names: inout DiffNames, _ run: Int
+        _ site: Site, _ table: StackTable, _ names: inout DiffNames, _ run: Int,
+        _ sizes: [StackID: [SizeClassShare]]
     ) {
         for share in site.stacks {
             var path: [String] = []
@@ -119,7 +152,7 @@ struct DiffSide {
                     DiffPart(
                         path: 0, lines: lines.finalize(), line: site.frame.line ?? 0, run: run,
                         site: site.id, stack: share.stack, counters: share.counters)
-                ])
+                ], sizes: sizes[share.stack] ?? [])
         }
     }
 

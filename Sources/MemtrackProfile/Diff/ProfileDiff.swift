@@ -57,20 +57,29 @@ public struct ProfileDiff: Sendable {
         let doubt = DiffDoubt(old: slack(old), new: slack(new))
         peakDoubt = doubt
         (oldThreads, newThreads) = (threads(old), threads(new))
-        func changes(_ old: [Counters], _ new: [Counters]) -> [SampleType: DiffChange] {
+        // Samples make a peak too high, more so the fewer they are.
+        let periods = Set((old + new).map { $0.profile.sampling?.periodBytes ?? 0 })
+        func changes(
+            _ before: ([Counters], DiffVariances), _ after: ([Counters], DiffVariances)
+        ) -> [SampleType: DiffChange] {
+            let errors = DiffVariances.errors(before.1, old.count, after.1, new.count)
             var result: [SampleType: DiffChange] = [:]
-            for type in Self.types {
+            for (place, type) in Self.types.enumerated() {
                 result[type] = DiffChange(
-                    old.map(type.value), new.map(type.value),
-                    doubt: type == .peakSpace ? doubt : DiffDoubt())
+                    before.0.map(type.value), after.0.map(type.value),
+                    doubt: type == .peakSpace ? doubt : DiffDoubt(), standardError: errors[place],
+                    isComparable: type != .peakSpace || periods.count < 2)
             }
             return result
         }
-        let sides = (old: DiffSide(old, by: unit), new: DiffSide(new, by: unit))
+        let sides = (
+            old: DiffSide(old, against: new, by: unit), new: DiffSide(new, against: old, by: unit)
+        )
         var matcher = DiffMatcher(sides.old, sides.new)
         matcher.match()
         if unit == .site { matcher.absorb() }
-        let totals = changes(matcher.oldTotals, matcher.newTotals)
+        let totals = changes(
+            (matcher.oldTotals, matcher.totalVariances.old), (matcher.newTotals, matcher.totalVariances.new))
         self.totals = totals
         let growth = DiffGrowth(
             wholes: Self.types.map { Double(Self.whole(of: $0, totals)) }, oldRuns: old.count,
@@ -82,17 +91,17 @@ public struct ProfileDiff: Sendable {
             }
             return (found.isNew ? sides.new : sides.old).label(of: found.part, by: unit)
         }
-        let nothing = (
-            old: Array(repeating: Counters(), count: old.count),
-            new: Array(repeating: Counters(), count: new.count)
-        )
+        func figures(_ item: DiffSide.Item?, _ runs: Int) -> ([Counters], DiffVariances) {
+            item.map { ($0.runs, $0.variances) }
+                ?? (Array(repeating: Counters(), count: runs), DiffVariances())
+        }
         rows = matcher.pairs.compactMap { pair in
             guard let item = pair.new ?? pair.old else { return nil }
             return DiffRow(
                 label: label(pair, item),
                 kind: pair.old == nil ? .new : (pair.new == nil ? .gone : .both), isMoved: pair.isMoved,
                 inlined: pair.inlined,
-                changes: changes(pair.old?.runs ?? nothing.old, pair.new?.runs ?? nothing.new))
+                changes: changes(figures(pair.old, old.count), figures(pair.new, new.count)))
         }
     }
 

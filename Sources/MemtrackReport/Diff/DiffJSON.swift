@@ -98,16 +98,20 @@ public enum DiffJSON {
         @OrNull var percent: Double?
         var spread: Int64
         var noise: Bool
-        /// `runs` or `peak`; null where the change is none.
+        /// Of the change; null where every allocation was counted, and of the peak, which is the highest of many estimates.
+        @OrNull var standardError: Double?
+        /// `runs`, `peak`, `sampling` or `sampledPeak`; null where the change is none.
         @OrNull var noiseCause: String?
 
-        init(_ change: DiffChange) {
+        init(_ change: DiffChange, of type: SampleType? = nil) {
             old = change.old
             new = change.new
             self.change = change.change
             percent = change.old == 0 ? nil : Double(change.change) / Double(change.old.magnitude) * 100
             spread = change.spread
             noise = change.isNoise
+            let isKnown = change.standardError > 0 && type != .peakSpace
+            standardError = isKnown ? change.standardError : nil
             noiseCause = change.noise?.rawValue
         }
     }
@@ -155,12 +159,12 @@ public enum DiffJSON {
             row = offender.row.map(Row.init)
             figure = offender.type.rawValue
             limit = offender.limit.text
-            change = Change(offender.change)
+            change = Change(offender.change, of: offender.type)
         }
     }
 
     private static func changes(_ all: [SampleType: DiffChange]) -> [String: Change] {
-        Dictionary(uniqueKeysWithValues: all.map { ($0.key.rawValue, Change($0.value)) })
+        Dictionary(uniqueKeysWithValues: all.map { ($0.key.rawValue, Change($0.value, of: $0.key)) })
     }
 }
 

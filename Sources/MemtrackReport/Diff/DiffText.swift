@@ -94,13 +94,24 @@ public enum DiffText {
                 Table.Row(
                     cells: cells(change, type, isMain: true),
                     text: {
-                        DisplayWidth.of(type.title) <= $0 ? [Span(type.title + noise(change), .dim)] : []
+                        let text = type.title + error(change, type) + noise(change)
+                        return DisplayWidth.of(type.title) <= $0 ? [Span(text, .dim)] : []
                     }))
         }
         table.write(to: &lines)
         if let reasons = diff.reasons(ProfileDiff.types.compactMap { diff.totals[$0] }) {
             lines.paragraph("≈ within noise: \(reasons).", tone: .dim)
         }
+    }
+
+    private static func error(_ change: DiffChange, _ type: SampleType) -> String {
+        // That of a peak is of one moment, and it is the highest of many.
+        guard type != .peakSpace, change.standardError > 0,
+            let error = Int64(exactly: change.standardError.rounded())
+        else {
+            return ""
+        }
+        return "   ± " + type.valueText(error)
     }
 
     private static func noise(_ change: DiffChange) -> String { change.isNoise ? "   ≈ within noise" : "" }

@@ -64,6 +64,8 @@ extension ProfileDiff {
                 change.change > 0 ? (peakDoubt.old, oldThreads) : (peakDoubt.new, newThreads)
             let threads = count > 1 ? FigureText.count(count) + " threads" : "several threads"
             return "the peak of a program with \(threads) is known to \(FigureText.shortBytes(slack)) only"
+        case .sampling: return "estimates from samples are not closer than three standard errors"
+        case .sampledPeak: return "samples make a peak too high, and these sides were not sampled alike"
         }
     }
 

@@ -62,7 +62,7 @@ enum PageFacts {
     private static func counting(_ profile: Profile) -> String {
         if let sampling = profile.sampling {
             return "Sampled: one allocation in \(FigureText.shortBytes(sampling.periodBytes)) on average; "
-                + "the figures are estimates"
+                + "the figures are estimates, and the peak is too high rather than too low"
         }
         return "Every allocation, with its whole call stack"
     }
@@ -73,6 +73,9 @@ enum PageFacts {
             return "the sum of the peaks of \(peak.processes) processes: no more than that at any moment"
         }
         let moment = summary.secondsToPeak.map { "at +\(FigureText.duration($0)), " } ?? ""
+        if summary.profile?.sampling != nil {
+            return moment + "the highest of many estimates: too high rather than too low"
+        }
         guard let slack = peak.slackBytes else { return moment + "how exact is not known" }
         return moment + (slack == 0 ? "exact" : "within \(FigureText.shortBytes(slack)) of the highest")
     }

@@ -101,8 +101,11 @@ extension ReportView {
         lines.rule("memtrack", [FinalReport.who(session), FinalReport.ended(session)])
         for note in session.notes { lines.paragraph(Escape.text(note), mark: "! ", tone: .warning) }
         if loaded.profile.sampling != nil {
+            let isPeak = options.figure == .peakSpace || options.figure == .peakObjects
             lines.paragraph(
-                "Figures are estimates from samples: every allocation was not counted.", mark: "! ",
+                "Figures are estimates from samples: every allocation was not counted."
+                    + (isPeak ? " The peak is the highest of many: too high rather than too low." : ""),
+                mark: "! ",
                 tone: .warning)
         }
         lines.blank()
