@@ -24,6 +24,7 @@ void tables_allocate(void)
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/sendfile.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "../../CShim/include/memtrack/memtrack.h"
