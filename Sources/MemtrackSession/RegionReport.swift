@@ -58,7 +58,7 @@ public enum RegionReport {
             var types: TypeAccumulator?
             outcome?.add(to: &types, snapshot, stacks: stacks, names: profile.table)
             summary.types = types?.types ?? gone(identity)
-            summary.types?.elapsed = Double(age) / 1e9
+            summary.types?.elapsed = age
         }
         summary.hints = symbols.notes(on: profile)
         return summary
