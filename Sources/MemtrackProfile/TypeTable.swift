@@ -124,7 +124,7 @@ public struct TypeTable: Sendable {
         return result
     }
 
-    /// Rows in an order of `--sort`. Ties go by name, so the order is always the same.
+    /// Rows in an order of `--sort`. Ties go by size, as where nothing has grown, then by name: the order is always the same.
     public func sorted(by order: SiteOrder) -> [TypeRow] {
         func weight(_ row: TypeRow) -> Int64 {
             switch order {
@@ -136,6 +136,7 @@ public struct TypeTable: Sendable {
         return rows.sorted { left, right in
             let weights = (weight(left), weight(right))
             if weights.0 != weights.1 { return weights.0 > weights.1 }
+            if left.totalBytes != right.totalBytes { return left.totalBytes > right.totalBytes }
             return left.name != right.name
                 ? left.name < right.name : (left.runtime?.rawValue ?? "") < (right.runtime?.rawValue ?? "")
         }
