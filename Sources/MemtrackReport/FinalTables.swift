@@ -99,7 +99,7 @@ struct FinalTables {
         }
         var table = Table(columns: columns, textTitle: "site")
         let showsCallers = lines.layout.showsCallers && callers > 0
-        for site in ranked.prefix(max(1, limit)) {
+        for site in ranked.prefix(max(0, limit)) {
             let above =
                 showsCallers
                 ? profile.table.callers(of: site.heaviestStack(by: view.order), limit: callers) : []
@@ -110,7 +110,7 @@ struct FinalTables {
                     text: { FrameText.site(site.frame, room: $0) },
                     detail: showsCallers ? { FrameText.callers(above, room: $0) } : nil))
         }
-        let rest = ranked.dropFirst(max(1, limit))
+        let rest = ranked.dropFirst(max(0, limit))
         if !rest.isEmpty {
             let sum = rest.reduce(into: Counters()) { $0 += $1.counters }
             let label = FigureText.plural(UInt64(rest.count), "more site", "more sites")

@@ -89,6 +89,9 @@ struct MemtrackPreload: ParsableCommand {
         switch first {
         case "--help", "-h", "-help": throw CleanExit.helpRequest(self)
         case "--version": throw CleanExit.message(Self.configuration.version)
+        case "--pid", "-p":
+            throw ValidationError(
+                "a process that runs is followed by another command; write: memtrack attach --pid N")
         default:
             throw ValidationError(
                 "unknown option '\(first)'; for a program of that name write: memtrack-preload -- \(first)")
