@@ -13,7 +13,7 @@ MEMTRACK_COLD struct memtrack_counters *memtrack_counters_slow(struct memtrack_t
     uint32_t index = cell;
     if (cell >= MEMTRACK_FIRST_CELL) {
         index = cell - thread->cell_bias;
-        if (cell < thread->cell_bias + MEMTRACK_FIRST_CELL) /* a fork parent's: frees of inherited blocks */
+        if (memtrack_is_inherited(cell))
             index = memtrack_builtin_cell(MEMTRACK_KIND_INHERITED, size);
     }
     if (index >= MEMTRACK_MAX_COUNTER_INDEX)

@@ -10,6 +10,7 @@
  * Not reached: system and popen after clearenv (libc's own, inner calls), and execve by a system call instruction.
  */
 #define _GNU_SOURCE
+#include "limits.h"
 #include "next.h"
 #include "runtime.h"
 
@@ -123,7 +124,8 @@ struct plan {
 static struct plan plan_for(char *const *environment)
 {
     struct plan plan = {0, 0, NULL};
-    if (memtrack_rt.follow_exec != MEMTRACK_EXEC_FORCE || !library || !library[0])
+    if (memtrack_rt.follow_exec != MEMTRACK_EXEC_FORCE || !library || !library[0] ||
+        (environment && !memtrack_readable((uintptr_t)environment))) /* the kernel's to refuse */
         return plan;
     for (; environment && environment[plan.variables]; plan.variables++)
         if (!plan.others && begins_with(environment[plan.variables], "LD_PRELOAD="))
@@ -175,38 +177,45 @@ static char **fill(char **to, char *preload, char *const *environment, const str
         environment = fill(alloca((plan.variables + MEMTRACK_KEPT + 2) * sizeof(char *)), alloca(plan.preload_bytes), \
                            environment, &plan)
 
-static int missing(void)
-{
-    errno = ENOSYS;
-    return -1;
-}
+/* Around a call that does not come back where it succeeds. */
+#define MEMTRACK_EXEC(function, arguments) \
+    if (!(function)) { \
+        errno = ENOSYS; \
+        return -1; \
+    } \
+    memtrack_limits_exec(true); \
+    (function)arguments; \
+    int failure = errno; \
+    memtrack_limits_exec(false); \
+    errno = failure; \
+    return -1
 
 MEMTRACK_EXPORT int execve(const char *path, char *const arguments[], char *const environment[])
 {
     char *const *given = environment;
     MEMTRACK_FOLLOW(given);
-    return next_execve ? next_execve(path, arguments, given) : missing();
+    MEMTRACK_EXEC(next_execve, (path, arguments, given));
 }
 
 MEMTRACK_EXPORT int execvpe(const char *file, char *const arguments[], char *const environment[])
 {
     char *const *given = environment;
     MEMTRACK_FOLLOW(given);
-    return next_execvpe ? next_execvpe(file, arguments, given) : missing();
+    MEMTRACK_EXEC(next_execvpe, (file, arguments, given));
 }
 
 MEMTRACK_EXPORT int fexecve(int descriptor, char *const arguments[], char *const environment[])
 {
     char *const *given = environment;
     MEMTRACK_FOLLOW(given);
-    return next_fexecve ? next_fexecve(descriptor, arguments, given) : missing();
+    MEMTRACK_EXEC(next_fexecve, (descriptor, arguments, given));
 }
 
 MEMTRACK_EXPORT int execveat(int directory, const char *path, char *const arguments[], char *const environment[], int flags)
 {
     char *const *given = environment;
     MEMTRACK_FOLLOW(given);
-    return next_execveat ? next_execveat(directory, path, arguments, given, flags) : missing();
+    MEMTRACK_EXEC(next_execveat, (directory, path, arguments, given, flags));
 }
 
 MEMTRACK_EXPORT int execv(const char *path, char *const arguments[])

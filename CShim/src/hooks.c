@@ -27,16 +27,18 @@ static void shared_allocation(uint32_t cell, uint64_t size)
         memtrack_uncounted(size);
         return;
     }
-    memtrack_count_shared_allocation(counters, 1, size);
+    bool is_weighed = memtrack_rt.sample_bytes && cell >= MEMTRACK_CLASSES; /* those below are of size classes: exact */
+    memtrack_count_shared_allocation(counters, is_weighed ? 1u << MEMTRACK_WEIGHT_SHIFT : 1u, size);
 }
 
-static void shared_free(uint32_t cell, uint64_t blocks, uint64_t bytes)
+static void shared_free(uint32_t cell, struct memtrack_weight weight, bool is_inherited)
 {
     struct memtrack_counters *counters = has_region() ? memtrack_shared_counters(cell) : NULL;
     if (!counters)
         return;
-    memtrack_count_shared_free(counters, blocks, bytes, false);
-    MEMTRACK_ADD(&memtrack_rt.region->live_bytes, -(int64_t)bytes);
+    memtrack_count_shared_free(counters, weight.blocks, weight.bytes, false);
+    if (!is_inherited)
+        MEMTRACK_ADD(&memtrack_rt.region->live_bytes, -(int64_t)weight.bytes);
 }
 
 static enum memtrack_cell_kind kind_of_call(void)
@@ -56,15 +58,13 @@ MEMTRACK_COLD void memtrack_uncounted(uint64_t size)
 }
 
 /* A free whose counters cannot be made in this thread's bank: bank 0 may still have them. */
-MEMTRACK_COLD void memtrack_uncounted_free(uintptr_t address, struct memtrack_block block)
+MEMTRACK_COLD void memtrack_uncounted_free(struct memtrack_block block)
 {
     uint32_t cell = block.cell;
+    bool is_inherited = memtrack_is_inherited(cell);
     if (cell >= MEMTRACK_FIRST_CELL)
-        cell = cell < memtrack_rt.cell_bias + MEMTRACK_FIRST_CELL
-                   ? memtrack_builtin_cell(MEMTRACK_KIND_INHERITED, block.size)
-                   : cell - memtrack_rt.cell_bias;
-    uint64_t blocks = memtrack_weight(address, block.size);
-    shared_free(cell, blocks, blocks * block.size);
+        cell = is_inherited ? memtrack_builtin_cell(MEMTRACK_KIND_INHERITED, block.size) : cell - memtrack_rt.cell_bias;
+    shared_free(cell, memtrack_weight(block.size), is_inherited);
 }
 
 MEMTRACK_COLD void memtrack_allocated_shared(uintptr_t address, uint64_t size)
@@ -120,7 +120,7 @@ MEMTRACK_COLD bool memtrack_free_shared(uintptr_t address)
     }
     if (!block.cell)
         return memtrack_free_unknown((const void *)address);
-    memtrack_uncounted_free(address, block);
+    memtrack_uncounted_free(block);
     return true;
 }
 
@@ -132,11 +132,11 @@ static void finish_allocation(struct memtrack_thread *thread, const void *block,
         memtrack_uncounted(size);
     } else {
         bool sampled = memtrack_rt.sample_bytes != 0;
-        uint64_t blocks = MEMTRACK_UNLIKELY(sampled) ? memtrack_sample_weight((uintptr_t)block, size) : 1;
-        memtrack_count_allocation(thread, counters, blocks, blocks * size);
+        struct memtrack_weight weight = memtrack_weight(size);
+        memtrack_count_allocation(thread, counters, weight.blocks, weight.bytes);
         if (MEMTRACK_UNLIKELY(!(sampled ? memtrack_follow((uintptr_t)block, size, cell)
                                         : memtrack_livemap_put((uintptr_t)block, size, cell)))) {
-            memtrack_count_free(thread, counters, blocks, blocks * size, false);
+            memtrack_count_free(thread, counters, weight.blocks, weight.bytes, false);
             MEMTRACK_HEALTH(untracked_blocks, 1);
             MEMTRACK_HEALTH(untracked_bytes, size);
         }
@@ -227,12 +227,15 @@ static bool finish_free(struct memtrack_thread *thread, const void *block, struc
     if (MEMTRACK_UNLIKELY(!found.cell)) {
         pass_on = memtrack_free_unknown(block);
     } else {
-        uint64_t blocks = memtrack_weight((uintptr_t)block, found.size);
+        struct memtrack_weight weight = memtrack_weight(found.size);
         struct memtrack_counters *counters = memtrack_counters_for(thread, found.cell, found.size);
-        if (MEMTRACK_LIKELY(counters != NULL))
-            memtrack_count_free(thread, counters, blocks, blocks * found.size, thread->last_block == (uintptr_t)block);
-        else
-            memtrack_uncounted_free((uintptr_t)block, found);
+        if (MEMTRACK_LIKELY(counters != NULL)) {
+            memtrack_count_free(thread, counters, weight.blocks, weight.bytes, thread->last_block == (uintptr_t)block);
+            if (memtrack_is_inherited(found.cell))
+                thread->delta += (int64_t)weight.bytes;
+        } else {
+            memtrack_uncounted_free(found);
+        }
     }
     memtrack_leave(thread);
     return pass_on;

@@ -18,7 +18,7 @@ bool memtrack_free_shared(uintptr_t address);   /* as memtrack_freeing */
 bool memtrack_free_unknown(const void *block);  /* of a block that is not in the live map; as memtrack_freeing */
 struct memtrack_block memtrack_realloc_take_shared(uintptr_t address);
 void memtrack_uncounted(uint64_t size);
-void memtrack_uncounted_free(uintptr_t address, struct memtrack_block block);
+void memtrack_uncounted_free(struct memtrack_block block);
 
 /* `frame` is the hook's; `mark` a word in the frame of the function that works on, until it leaves. */
 MEMTRACK_INLINE struct memtrack_thread *memtrack_enter(const uintptr_t *frame, uint64_t *mark)

@@ -7,7 +7,7 @@
  * namespace; then its parent has no number there.
  */
 #define _GNU_SOURCE
-#include "runtime.h"
+#include "sampling.h"
 
 #include <elf.h>
 #include <fcntl.h>
@@ -87,6 +87,7 @@ void memtrack_identity_write(struct memtrack_header *header, const struct memtra
         ask(header);
     header->stack_depth = memtrack_rt.stack_depth;
     header->sample_bytes = memtrack_rt.sample_bytes;
+    header->weight_shift = memtrack_rt.sample_bytes ? MEMTRACK_WEIGHT_SHIFT : 0;
     header->unwinder = memtrack_rt.unwinder;
     header->capabilities = MEMTRACK_CAP_POPULATE | (memtrack_rt.pid_check ? 0 : MEMTRACK_CAP_WIPE_ON_FORK) |
                            (memtrack_rt.allocator_unit_shift == 5 ? MEMTRACK_CAP_GLIBC_MALLOC : 0);

@@ -120,20 +120,23 @@ static void put_back(uintptr_t block, struct memtrack_block found, const uintptr
         memtrack_leave(thread);
 }
 
-static void count_realloc_free(uintptr_t address, struct memtrack_block found, const uintptr_t *frame)
+static void count_realloc_free(struct memtrack_block found, const uintptr_t *frame)
 {
     uint64_t mark;
     struct memtrack_thread *thread = memtrack_enter(frame, &mark);
     if (!thread) {
-        memtrack_uncounted_free(address, found);
+        memtrack_uncounted_free(found);
         return;
     }
     struct memtrack_counters *counters = memtrack_counters_for(thread, found.cell, found.size);
-    uint64_t blocks = memtrack_weight(address, found.size);
-    if (counters)
-        memtrack_count_free(thread, counters, blocks, blocks * found.size, false);
-    else
-        memtrack_uncounted_free(address, found);
+    struct memtrack_weight weight = memtrack_weight(found.size);
+    if (counters) {
+        memtrack_count_free(thread, counters, weight.blocks, weight.bytes, false);
+        if (memtrack_is_inherited(found.cell))
+            thread->delta += (int64_t)weight.bytes;
+    } else {
+        memtrack_uncounted_free(found);
+    }
     memtrack_leave(thread);
 }
 
@@ -161,7 +164,7 @@ void *memtrack_reallocated(const void *block, struct memtrack_block found, void 
                            const uintptr_t *frame)
 {
     if (fresh || size == 0) /* NULL for size 0 is a free */
-        count_realloc_free((uintptr_t)block, found, frame);
+        count_realloc_free(found, frame);
     else
         put_back((uintptr_t)block, found, frame);
     return fresh ? memtrack_allocated_other(fresh, size, frame) : NULL;
@@ -281,16 +284,16 @@ struct memtrack_block memtrack_realloc_begin(void *block, const uintptr_t *frame
     return take_for_realloc(block, frame);
 }
 
-void memtrack_realloc_freed(const void *block, struct memtrack_block found, const uintptr_t *frame)
+void memtrack_realloc_freed(struct memtrack_block found, const uintptr_t *frame)
 {
     if (found.cell)
-        count_realloc_free((uintptr_t)block, found, frame);
+        count_realloc_free(found, frame);
 }
 
 void memtrack_realloc_end(void *block, struct memtrack_block found, void *fresh, uint64_t size, const uintptr_t *frame)
 {
     if (found.cell && fresh)
-        count_realloc_free((uintptr_t)block, found, frame);
+        count_realloc_free(found, frame);
     else if (found.cell)
         put_back((uintptr_t)block, found, frame);
     if (fresh)

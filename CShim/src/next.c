@@ -7,6 +7,7 @@
  * blocks are recognised by address in free, realloc and malloc_usable_size.
  */
 #define _GNU_SOURCE
+#include "limits.h"
 #include "next.h"
 #include "python.h"
 #include "record.h"
@@ -244,6 +245,7 @@ MEMTRACK_COLD void memtrack_resolve(void)
     memtrack_resolve_mlockall();
     memtrack_resolve_jemalloc();
     memtrack_resolve_exec();
+    memtrack_resolve_limits();
     memtrack_resolve_sigaltstack();
     bool is_sanitized = has_sanitizer();
     memtrack_python_find();

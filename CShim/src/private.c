@@ -106,6 +106,15 @@ static uintptr_t map(size_t bytes, size_t scratched_from)
     return (uintptr_t)at;
 }
 
+uint64_t memtrack_private_reserved(void)
+{
+    uint64_t bytes = 0;
+    for (uint32_t place = 0; place < MEMTRACK_MAPPINGS; place++)
+        if (MEMTRACK_LOAD_ACQUIRE(&mappings[place].start) > 1)
+            bytes += mappings[place].bytes;
+    return bytes;
+}
+
 uint64_t memtrack_private_limit(void)
 {
     struct rlimit space, data;

@@ -288,14 +288,13 @@ static __attribute__((noinline)) void *memtrack_python_reallocate(const struct m
     }
     /* malloc's hooks have counted the new block where it is malloc's, but not the end of the old one, which was taken out
      * before they could see it. */
-    memtrack_realloc_freed(block, found, frame);
+    memtrack_realloc_freed(found, frame);
     return size > MEMTRACK_PYMALLOC_MOST ? fresh : allocated_long(fresh, size, frame);
 }
 
-static __attribute__((noinline)) void *memtrack_python_reallocated(struct memtrack_block found, void *block, void *fresh,
-                                                                   size_t size)
+static __attribute__((noinline)) void *memtrack_python_reallocated(struct memtrack_block found, void *fresh, size_t size)
 {
-    memtrack_realloc_freed(block, found, MEMTRACK_FRAME());
+    memtrack_realloc_freed(found, MEMTRACK_FRAME());
     return allocated_long(fresh, size, MEMTRACK_FRAME());
 }
 
@@ -324,7 +323,7 @@ MEMTRACK_INLINE void *reallocate(const struct memtrack_python_layout *at, again_
     thread = memtrack_self;
     counters = counters_of(thread, found);
     if (MEMTRACK_UNLIKELY(!counters))
-        return memtrack_python_reallocated(found, block, fresh, size);
+        return memtrack_python_reallocated(found, fresh, size);
     count_end(thread, counters, found.size, false, NULL, NULL);
     return allocated(at, again, fresh, size);
 }

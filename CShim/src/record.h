@@ -18,7 +18,7 @@ void memtrack_resolve_first(void);
 
 struct memtrack_block memtrack_realloc_begin(void *block, const uintptr_t *frame);
 /* the new block is counted already */
-void memtrack_realloc_freed(const void *block, struct memtrack_block found, const uintptr_t *frame);
+void memtrack_realloc_freed(struct memtrack_block found, const uintptr_t *frame);
 void memtrack_realloc_end(void *block, struct memtrack_block found, void *fresh, uint64_t size, const uintptr_t *frame);
 
 #endif

@@ -179,6 +179,7 @@ void *memtrack_private_start(void);
 /* Bytes of private memory that the process may have: the least of RLIMIT_AS and RLIMIT_DATA, which counts what is reserved
  * and never touched as well. */
 uint64_t memtrack_private_limit(void);
+uint64_t memtrack_private_reserved(void); /* what is mapped of it, in bytes */
 void memtrack_private_publish(struct memtrack_header *header); /* lists it all in a new region */
 void memtrack_private_after_fork(bool interrupted);
 void memtrack_private_keep_on_fork(bool keep);        /* scratch memory too, or not */
@@ -224,6 +225,12 @@ bool memtrack_is_first_definition(const char *name);
 /* Not through the PLT: where a library of LD_AUDIT looks at calls, the loader would stand for the caller that dlsym asks for. */
 extern __typeof__(dlsym) dlsym __attribute__((noplt));
 void memtrack_clock_find(void);
+
+/* A cell of a fork parent: what is freed of it was never in this process's live total, and does not leave it. */
+MEMTRACK_INLINE bool memtrack_is_inherited(uint32_t cell)
+{
+    return cell >= MEMTRACK_FIRST_CELL && cell < memtrack_rt.cell_bias + MEMTRACK_FIRST_CELL;
+}
 
 /* modules.c */
 uint16_t memtrack_module_index(const struct memtrack_object *object);

@@ -64,13 +64,13 @@ MEMTRACK_COLD void memtrack_sample_next(struct memtrack_thread *thread)
     thread->sample_left = (int64_t)(-logarithm(uniform) * (double)memtrack_rt.sample_bytes);
 }
 
-MEMTRACK_COLD uint64_t memtrack_sample_weight(uintptr_t address, uint64_t size)
+MEMTRACK_COLD struct memtrack_weight memtrack_sample_weight(uint64_t size)
 {
+    const double one = 1u << MEMTRACK_WEIGHT_SHIFT;
     double share = sampled_share((double)size / (double)memtrack_rt.sample_bytes);
     if (share >= 1 || share <= 0)
-        return 1;
-    double chance = (double)(mix(address ^ size << 48) >> 11) * UNIT; /* 0 <= chance < 1 */
-    return (uint64_t)(1 / share + chance);
+        return (struct memtrack_weight){1u << MEMTRACK_WEIGHT_SHIFT, size};
+    return (struct memtrack_weight){(uint64_t)(one / share + 0.5), (uint64_t)((double)size / share + 0.5)};
 }
 
 static MEMTRACK_COLD void filter_change(uintptr_t address, bool added)

@@ -4,9 +4,10 @@
  *
  * MODEL. Sample points lie at random in the stream of bytes that a thread allocates, a Poisson process with one point
  * in `sample_bytes` on average. A block of s bytes is sampled if a point falls into it: with probability
- * p = 1 - exp(-s / sample_bytes). It then stands for 1 / p blocks: its WEIGHT, so that sums over sampled blocks are
- * unbiased estimates. The weight is rounded to a whole number, up or down at random, with the block's address as the source of
- * chance: so the free finds the same weight again, and what is allocated and freed cancels out to nothing.
+ * p = 1 - exp(-s / sample_bytes). It then stands for 1 / p blocks of s / p bytes: its WEIGHT, so that sums over sampled blocks
+ * are unbiased estimates. It follows from the size alone: so the free finds the same weight again, and what is allocated and
+ * freed cancels out to nothing. Blocks are counted in 256ths: a whole number would have to be rounded up or down at
+ * random, with the address as the source of chance, and an allocator gives out the same address again and again.
  *
  * Counters of cells, the live total and the peak are such estimates. Allocations by size class are counted all the
  * same, exactly: in the counters of indexes 0 to MEMTRACK_CLASSES - 1, which belong to no cell.
@@ -28,8 +29,13 @@ extern uint8_t memtrack_filter[MEMTRACK_FILTER_BYTES] __attribute__((visibility(
 
 /* Draws the distance to the next sample point. */
 void memtrack_sample_next(struct memtrack_thread *thread);
-/* How many blocks a sampled one stands for; at least 1. */
-uint64_t memtrack_sample_weight(uintptr_t address, uint64_t size);
+#define MEMTRACK_WEIGHT_SHIFT 8u
+/* What a block stands for, in units of the counters (header.weight_shift). */
+struct memtrack_weight {
+    uint64_t blocks, bytes;
+};
+/* Of a sampled one. */
+struct memtrack_weight memtrack_sample_weight(uint64_t size);
 /* Enters a block into the live map, or takes it out (cell 0: it is not there), and tells the filter. */
 bool memtrack_follow(uintptr_t address, uint64_t size, uint32_t cell);
 struct memtrack_block memtrack_unfollow(uintptr_t address);
@@ -45,9 +51,9 @@ MEMTRACK_INLINE bool memtrack_is_followed(uintptr_t address)
     return !memtrack_rt.sample_bytes || MEMTRACK_LOAD(memtrack_filter_place(address));
 }
 
-MEMTRACK_INLINE uint64_t memtrack_weight(uintptr_t address, uint64_t size)
+MEMTRACK_INLINE struct memtrack_weight memtrack_weight(uint64_t size)
 {
-    return MEMTRACK_LIKELY(!memtrack_rt.sample_bytes) ? 1 : memtrack_sample_weight(address, size);
+    return MEMTRACK_LIKELY(!memtrack_rt.sample_bytes) ? (struct memtrack_weight){1, size} : memtrack_sample_weight(size);
 }
 
 /* Counts an allocation by size class, and brings the thread `size` bytes nearer to its next sample point: true where that

@@ -56,6 +56,16 @@ struct BlockReader {
         deliver(body)
     }
 
+    /// The contents of a block from an offset on, as far as they fit; valid until something else is read.
+    mutating func part(
+        of block: LiveBlock, from offset: UInt64
+    ) throws(CensusError) -> UnsafeRawBufferPointer {
+        guard offset < block.size else { return UnsafeRawBufferPointer(rebasing: buffer[..<0]) }
+        let count = min(Int(clamping: block.size - offset), Self.capacity)
+        try fill(block.address &+ offset, count: count)
+        return UnsafeRawBufferPointer(rebasing: buffer[..<count])
+    }
+
     @inline(__always)
     private mutating func deliver(_ body: (Int, UnsafeRawBufferPointer) -> Void) {
         for part in window {

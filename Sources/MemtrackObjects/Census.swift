@@ -48,28 +48,44 @@ public struct Census {
         let index = BlockIndex(UnsafeBufferPointer(blocks), grain: Int(map.unit) / 2)
         let ownership = Ownership(blocks, index: index)
         let words = WordCache(memory: memory)
-        var recogniser = Recogniser(words: words, modules: modules, index: index)
+        var recogniser = Recogniser(words: words, modules: modules, blocks: blocks, index: index)
         var large: [Int] = []
+        var arrays = CxxArrays()
         try reader.forEach(blocks, at: blocks.indices, limit: Self.headBytes) { place, bytes in
             let size = blocks[place].size
-            let type = recogniser.type(bytes, size: size)
-            if type == 0 { return }
+            var isCounted = false
+            var type = recogniser.type(bytes, size: size)
+            if type == 0 {
+                type = arrays.counted(place, blocks[place], bytes) { recogniser.cxxType($0) }
+                if type == 0 { return }
+                isCounted = true
+            }
             blocks[place].type = type
             ownership.addObject(place)
             if size <= UInt64(Self.headBytes) {
-                ownership.follow(bytes, of: place, recogniser.types.layouts[Int(type)])
+                let layout = recogniser.types.layouts[Int(type)]
+                ownership.follow(bytes, of: place, layout)
+                if layout.isCxx, !isCounted { arrays.count(place, blocks[place], bytes) }
             } else {
                 large.append(place)
             }
         }
         if let failure = words.failure { throw failure }
         let layouts = recogniser.types.layouts
-        try reader.forEach(blocks, at: large, limit: Self.scanLimit) { place, bytes in
+        let counted = try arrays.settle(blocks, &reader)
+        for place in counted { ownership.addObject(place) }
+        try reader.forEach(blocks, at: counted, limit: Self.scanLimit) { place, bytes in
             ownership.follow(bytes, of: place, layouts[Int(blocks[place].type)])
         }
+        try reader.forEach(blocks, at: large, limit: Self.scanLimit) { place, bytes in
+            let layout = layouts[Int(blocks[place].type)]
+            ownership.follow(bytes, of: place, layout)
+            if layout.isCxx { arrays.count(place, blocks[place], bytes) }
+        }
+        try arrays.finish(blocks, &reader)
         if !recogniser.types.keys.isEmpty { try ownership.finish(&reader) }
         var tally = Tally(recogniser.types, tracked: recogniser.tracked)
-        tally.add(blocks, ownership)
+        tally.add(blocks, ownership, further: arrays.further)
         return tally.finished()
     }
 }
@@ -84,8 +100,10 @@ private struct Recogniser {
     private var cxx: CxxTypes
     private let index: BlockIndex
 
-    init(words: WordCache, modules: ModuleMap, index: BlockIndex) {
-        python = PythonTypes(words: words, modules: modules)
+    init(
+        words: WordCache, modules: ModuleMap, blocks: UnsafeMutableBufferPointer<LiveBlock>, index: BlockIndex
+    ) {
+        python = PythonTypes(words: words, modules: modules, blocks: blocks, index: index)
         swift = SwiftTypes(words: words, modules: modules)
         cxx = CxxTypes(words: words, modules: modules)
         self.index = index
@@ -95,7 +113,7 @@ private struct Recogniser {
     @inline(__always)
     mutating func type(_ bytes: UnsafeRawBufferPointer, size: UInt64) -> UInt32 {
         guard size >= 8 else { return 0 }
-        if let object = python?.object(bytes, size: size, types: &types, index: index) {
+        if let object = python?.object(bytes, size: size, types: &types) {
             if object.isTracked { addTracked(Int(object.type)) }
             return object.type
         }
@@ -104,6 +122,10 @@ private struct Recogniser {
         if let type = swift?.type(of: first, types: &types, index: index), type != 0 { return type }
         return cxx.type(of: first, types: &types)
     }
+
+    /// The number of the class that a vtable is of; 0 where an address is none.
+    @inline(__always)
+    mutating func cxxType(_ vtable: UInt64) -> UInt32 { cxx.type(of: vtable, types: &types) }
 
     @inline(__always)
     private mutating func addTracked(_ type: Int) {

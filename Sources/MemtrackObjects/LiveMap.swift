@@ -9,6 +9,9 @@ struct LiveBlock {
     var cell: UInt32
     /// Place among the census's types; 0 for none. In the same word, because a million blocks are nothing unusual.
     var type: UInt32 = 0
+
+    /// Type and cell; not 0, as cells are numbered from 1.
+    var key: UInt64 { UInt64(type) << 32 | UInt64(cell) }
 }
 
 /// Decodes the shim's list of live blocks. The format is described in `CShim/src/livemap.h`, and nothing else in the

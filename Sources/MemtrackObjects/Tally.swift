@@ -24,7 +24,10 @@ struct Tally {
         }
     }
 
-    mutating func add(_ blocks: UnsafeMutableBufferPointer<LiveBlock>, _ ownership: Ownership?) {
+    /// - Parameter further: by `LiveBlock.key`, objects beyond the first of each block.
+    mutating func add(
+        _ blocks: UnsafeMutableBufferPointer<LiveBlock>, _ ownership: Ownership?, further: [UInt64: Int]
+    ) {
         result.reading.blocks += blocks.count
         for (place, block) in blocks.enumerated() {
             result.reading.bytes &+= block.size
@@ -34,16 +37,17 @@ struct Tally {
                 result.types[type].sum.ownedBytes &+= block.size
                 continue
             }
-            // Cells are numbered from 1.
-            let key = UInt64(block.type) << 32 | UInt64(block.cell)
-            let sum = table.value(key).map(Int.init) ?? newSum(key, block)
+            let sum = table.value(block.key).map(Int.init) ?? newSum(block)
             sums[sum].count += 1
             sums[sum].bytes &+= block.size
         }
+        for (key, count) in further {
+            if let sum = table.value(key) { sums[Int(sum)].count &+= count }
+        }
     }
 
-    private mutating func newSum(_ key: UInt64, _ block: LiveBlock) -> Int {
-        table.insert(key, UInt32(sums.count))
+    private mutating func newSum(_ block: LiveBlock) -> Int {
+        table.insert(block.key, UInt32(sums.count))
         sums.append(Sum(type: block.type, cell: block.cell))
         return sums.count - 1
     }

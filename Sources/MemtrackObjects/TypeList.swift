@@ -13,6 +13,8 @@ struct TypeLayout {
     var reach: UInt64
     /// Where the pointer to the object's own buffer is for certain; -1 where there is none.
     var field = -1
+    /// Several objects may lie one behind the other in a block.
+    var isCxx = false
 
     init(reach: UInt64) { self.reach = reach }
 
@@ -20,6 +22,7 @@ struct TypeLayout {
         guard runtime == .python else {
             // To the start of a block, or just past the head of an array.
             self.init(reach: 16)
+            isCxx = runtime == .cxx
             return
         }
         self.init(reach: Self.pointless.contains(name) ? 0 : .max)

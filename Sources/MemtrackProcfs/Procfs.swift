@@ -60,6 +60,9 @@ public struct Procfs: Sendable {
         return bytes.split(separator: 0, omittingEmptySubsequences: false).map(\.text)
     }
 
+    /// `NAME=VALUE` each, with NUL after it, as the program was started; nil where that cannot be read.
+    public func environmentText(of pid: Int32) -> [UInt8]? { try? read(pid, "environ") }
+
     /// Path of the program file, with ` (deleted)` after it when that is no longer there.
     public func executable(of pid: Int32) throws(ProcfsError) -> String {
         try link(pid, "exe")

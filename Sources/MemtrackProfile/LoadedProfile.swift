@@ -23,17 +23,20 @@ public struct LoadedProfile: Sendable {
     public var sampleTypes: Set<SampleType>
     /// A file without its companion, or of another tool, has no series, children, marks and health.
     public var hasCompanion: Bool
+    /// A sentence on a companion that should be there and cannot be used; one of the summary's notes, too.
+    public var companionProblem: String?
     /// `memtrack 0.1.0`; nil if unknown.
     public var producer: String?
 
     public init(
         name: String, summary: SessionSummary, sampleTypes: Set<SampleType> = Set(SampleType.allCases),
-        hasCompanion: Bool = true, producer: String? = nil
+        hasCompanion: Bool = true, companionProblem: String? = nil, producer: String? = nil
     ) {
         self.name = name
         self.summary = summary
         self.sampleTypes = sampleTypes
         self.hasCompanion = hasCompanion
+        self.companionProblem = companionProblem
         self.producer = producer
     }
 

@@ -24,7 +24,7 @@ public struct ProcessImages: Sendable {
     }
 
     /// Allocations of all images, and the largest of their peaks, because they were one after the other. What is live is the
-    /// last one's. nil where none was counted.
+    /// last one's, unless that was replaced by one that is not counted. nil where none was counted.
     public var totals: Counters? {
         let counted = images.compactMap(\.totals)
         guard let largest = counted.max(by: { $0.peakBytes < $1.peakBytes }) else { return nil }

@@ -3,15 +3,15 @@ public import MemtrackRegion
 
 /// What is known of the highest live total.
 public struct Peak: Sendable, Hashable {
-    /// How far the composition may be from the true peak, in bytes; 0 means exact.
-    public var slackBytes: UInt64
+    /// How far the true peak may be above the recorded one, in bytes; 0 means exact, nil that nobody knows.
+    public var slackBytes: UInt64?
     /// `CLOCK_MONOTONIC` of the peak; nil where none was recorded, or for more than one process.
     public var monotonicNanoseconds: UInt64?
     /// Processes whose own peaks were added up. These need not have been at the same moment, so for more
     /// than one process the sum is an upper bound.
     public var processes: Int
 
-    public init(slackBytes: UInt64 = 0, monotonicNanoseconds: UInt64? = nil, processes: Int = 1) {
+    public init(slackBytes: UInt64? = 0, monotonicNanoseconds: UInt64? = nil, processes: Int = 1) {
         self.slackBytes = slackBytes
         self.monotonicNanoseconds = monotonicNanoseconds
         self.processes = processes

@@ -22,7 +22,8 @@ public struct ProfileAccumulator: Sendable {
     private var knownModules: Set<ProfileModule> = []
     private var shim = ShimFigures()
     private var sampling: Sampling?
-    private var slackBytes: UInt64 = 0
+    /// nil where it is not known of one of them.
+    private var slackBytes: UInt64? = 0
     /// Of the last process added: of use where it is the only one.
     private var peakMoment: UInt64?
     private var peakProcesses = 0
@@ -44,7 +45,7 @@ public struct ProfileAccumulator: Sendable {
         add(modules: profile.modules)
         shim += profile.shim
         sampling = Sampling.sum(sampling, profile.sampling)
-        slackBytes &+= profile.peak.slackBytes
+        add(slack: profile.peak.slackBytes)
         peakMoment = profile.peak.monotonicNanoseconds
         peakProcesses &+= profile.peak.processes
     }
@@ -160,6 +161,10 @@ public struct ProfileAccumulator: Sendable {
         return result
     }
 
+    private mutating func add(slack other: UInt64?) {
+        slackBytes = slackBytes.flatMap { own in other.map { own &+ $0 } }
+    }
+
     private mutating func add(modules new: [ProfileModule]) {
         for module in new where knownModules.insert(module).inserted { modules.append(module) }
     }
@@ -167,13 +172,13 @@ public struct ProfileAccumulator: Sendable {
     /// Takes over the table and the figures of one source, without its cells.
     public mutating func take(
         table: StackTable? = nil, modules: [ProfileModule], shim: ShimFigures, sampling: Sampling? = nil,
-        slackBytes: UInt64, peakMoment: UInt64?
+        slackBytes: UInt64?, peakMoment: UInt64?
     ) {
         if let table { adopt(table) }
         add(modules: modules)
         self.shim += shim
         self.sampling = Sampling.sum(self.sampling, sampling)
-        self.slackBytes &+= slackBytes
+        add(slack: slackBytes)
         self.peakMoment = peakMoment
         peakProcesses += 1
     }

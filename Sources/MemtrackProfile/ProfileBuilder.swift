@@ -249,11 +249,11 @@ public final class ProfileBuilder {
         let builtIn: [RegionCellKind: StackID] = [
             .overflow: interner.stack(of: BuiltInFrame.regionFull),
             .reentrant: interner.stack(of: BuiltInFrame.signalHandler),
-            .inherited: interner.stack(of: BuiltInFrame.inherited),
             .noStack: interner.stack(of: BuiltInFrame.noStack),
         ]
         var totals = Counters()
-        for cell in snapshot.cells {
+        // What a child frees of its parent's is in `health` alone: it made none of it, and cannot have less than nothing.
+        for cell in snapshot.cells where cell.kind != .inherited {
             var stack: StackID = 0
             if cell.kind == .site {
                 if Int(cell.stack) < stacks.count { stack = stacks[Int(cell.stack)] }

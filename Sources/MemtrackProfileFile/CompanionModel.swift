@@ -15,7 +15,7 @@ struct Companion: Codable {
     }
 
     struct Peak: Codable {
-        var slackBytes: UInt64
+        var slackBytes: UInt64?
         var monotonicNanoseconds: UInt64?
         var processes: Int
     }

@@ -24,7 +24,7 @@ struct PprofDecoder {
         var types: Set<SampleType>
     }
 
-    /// - Parameter isWrapper: whether the companion names a function as a wrapper.
+    /// - Parameter peak: what the companion says of it, where there is one.
     static func profile(
         of message: PprofProfile, wrappers: WrapperMatcher, shim: ShimFigures, peak: Peak?
     ) throws(ProfileFileError) -> Result {
@@ -33,7 +33,8 @@ struct PprofDecoder {
         try decoder.index()
         var profile = try decoder.accumulate()
         profile.shim = shim
-        if let peak { profile.peak = peak }
+        let comments = try decoder.comments()
+        if let peak = peak ?? PeakComment.peak(in: comments) { profile.peak = peak }
         return Result(profile: profile, types: Set(decoder.places.keys))
     }
 
@@ -47,6 +48,12 @@ struct PprofDecoder {
             throw .damaged(reason: "a name is string \(place) of \(message.stringTable.count)")
         }
         return message.stringTable[Int(place)]
+    }
+
+    private func comments() throws(ProfileFileError) -> [String] {
+        var result: [String] = []
+        for place in message.comment { result.append(try string(place)) }
+        return result
     }
 
     /// Old profiles of tcmalloc and jemalloc say `objects` and `space` for what is live.
@@ -133,7 +140,7 @@ struct PprofDecoder {
         let sampling = message.period > 1 ? Sampling(periodBytes: UInt64(message.period)) : nil
         var sum = ProfileAccumulator()
         sum.take(
-            table: interner.table, modules: modules, shim: ShimFigures(), sampling: sampling, slackBytes: 0,
+            table: interner.table, modules: modules, shim: ShimFigures(), sampling: sampling, slackBytes: nil,
             peakMoment: nil)
         for (stack, sizeClass, counters) in stacks {
             sum.add(stack: stack, sizeClass: sizeClass, counters)

@@ -75,6 +75,7 @@ struct PprofEncoder {
         if let sampling = profile.sampling {
             lines.append("sampled: one block in about \(sampling.periodBytes) bytes; figures are estimates")
         }
+        if let comment = PeakComment.text(profile.peak) { lines.append(comment) }
         return lines
     }
 

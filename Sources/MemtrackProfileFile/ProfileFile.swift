@@ -47,8 +47,10 @@ public enum ProfileFile {
     ///   - name: what the user calls the file.
     ///   - companion: nil where there is none. One that is damaged, or of another profile, is left out, and a note of
     ///     the result says so.
+    ///   - unread: why the companion that is there could not be read: the end of a sentence, as `is too large`.
     public static func decode(
-        name: String, profile bytes: [UInt8], companion companionBytes: [UInt8]?, wrappers: WrapperMatcher
+        name: String, profile bytes: [UInt8], companion companionBytes: [UInt8]?, wrappers: WrapperMatcher,
+        unread: String? = nil
     ) throws(ProfileFileError) -> LoadedProfile {
         if bytes.isEmpty { throw .empty }
         if bytes.first == UInt8(ascii: "{"), bytes.count <= companionSizeLimit,
@@ -72,7 +74,7 @@ public enum ProfileFile {
         }
         if message.sampleType.isEmpty && message.sample.isEmpty { throw .notAProfile }
 
-        var note: String?
+        var note = unread
         var companion: Companion?
         if let companionBytes {
             companion = Companion(decoding: companionBytes)
@@ -95,10 +97,14 @@ public enum ProfileFile {
         var summary = companion?.summary ?? Self.summary(of: message, name: name)
         summary.profile = result.profile
         summary.profile?.sampling?.exact = companion?.exactClasses ?? []
-        if let note {
-            summary.notes.append(
-                "\(companionPath(of: name)) \(note): nothing is known of processes, marks and health.")
+        // A file of another tool never had one.
+        if companionBytes == nil && note == nil && result.types.contains(.temporaryObjects) {
+            note = "is not there"
         }
+        let problem = note.map {
+            "\(companionPath(of: name)) \($0): nothing is known of processes, marks and health."
+        }
+        if let problem { summary.notes.append(problem) }
         let missing = SampleType.allCases.filter { !result.types.contains($0) }
         if !missing.isEmpty {
             let names = missing.map(\.rawValue).joined(separator: ", ")
@@ -107,7 +113,7 @@ public enum ProfileFile {
         }
         return LoadedProfile(
             name: name, summary: summary, sampleTypes: result.types, hasCompanion: companion != nil,
-            producer: companion?.producer)
+            companionProblem: problem, producer: companion?.producer)
     }
 
     /// What a profile says of its program without a companion.

@@ -18,8 +18,15 @@ public final class RegionFile: @unchecked Sendable {
     private let base: UnsafeRawPointer
     private let bytes: Int
     private let isOnTmpfs: Bool
+    public let inode: UInt64
     /// Nodes of earlier snapshots. Taken out while one is made: of two at once, one starts from nothing.
     private let nodes = Mutex(NodeTable())
+    private let numbers = Mutex<Numbers?>(nil)
+    private struct Numbers: Sendable {
+        var pid: Int32
+        var parentPID: Int32
+        var namespace: UInt64
+    }
 
     /// No region can use more pages than its directories can name, 8.4 million; a file that claims more is
     /// mapped up to here (64 GiB of address space).
@@ -46,6 +53,8 @@ public final class RegionFile: @unchecked Sendable {
             throw error
         }
         self.descriptor = descriptor
+        var status = stat()
+        inode = fstat(descriptor, &status) == 0 ? UInt64(status.st_ino) : 0
         isOnTmpfs = memtrack_guard_is_tmpfs(descriptor) == 1
     }
 
@@ -64,12 +73,29 @@ public final class RegionFile: @unchecked Sendable {
             return (try reader.read(), reader.table)
         }
         nodes.withLock { $0 = table }
-        return snapshot
+        var renumbered = snapshot
+        renumber(&renumbered.identity)
+        return renumbered
     }
 
     /// The header's identity alone.
     public func identity() throws(RegionError) -> RegionIdentity {
-        try read { (pages) throws(RegionDamage) in try pages.header.identity() }
+        var identity = try read { (pages) throws(RegionDamage) in try pages.header.identity() }
+        renumber(&identity)
+        return identity
+    }
+
+    /// The region is that of a process of another PID namespace, which has these numbers in ours. All that is read from now
+    /// on has them in place of its own.
+    public func renumber(pid: Int32, parentPID: Int32, namespace: UInt64) {
+        numbers.withLock { $0 = Numbers(pid: pid, parentPID: parentPID, namespace: namespace) }
+    }
+
+    private func renumber(_ identity: inout RegionIdentity) {
+        guard let numbers = numbers.withLock({ $0 }) else { return }
+        identity.pid = numbers.pid
+        identity.parentPID = numbers.parentPID
+        identity.pidNamespace = numbers.namespace
     }
 
     /// What the shim itself uses in the target. The header alone is read.

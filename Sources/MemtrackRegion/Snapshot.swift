@@ -285,6 +285,9 @@ public struct RegionHealth: Sendable, Hashable {
     public var lostPythonStacks: UInt64 = 0
     /// Processes whose own malloc, or that of a library in front, comes before the shim's.
     public var foreignMalloc: UInt64 = 0
+    /// What forked children freed of the blocks that they had from their parents, whose own these are.
+    public var inheritedFrees: UInt64 = 0
+    public var inheritedFreedBytes: UInt64 = 0
 
     public init() {}
 
@@ -314,6 +317,8 @@ public struct RegionHealth: Sendable, Hashable {
         ("lostModules", \.lostModules),
         ("lostPythonStacks", \.lostPythonStacks),
         ("foreignMalloc", \.foreignMalloc),
+        ("inheritedFrees", \.inheritedFrees),
+        ("inheritedFreedBytes", \.inheritedFreedBytes),
     ]
 
     /// Every count is added up.

@@ -77,6 +77,7 @@ struct SnapshotReader {
             pages = reader.pages
             cells.append(contentsOf: builtIn)
             snapshot.cells = cells
+            weigh(&snapshot.cells, shift: header.word(\.weight_shift))
             snapshot.exactClasses = snapshot.sampleBytes == 0 ? [] : classes
             if snapshot.sampleBytes == 0 { snapshot.damagedRecords += classes.count }
             snapshot.cellIDs = table.siteIDs + table.builtInIDs
@@ -85,6 +86,7 @@ struct SnapshotReader {
             snapshot.threadsSeen = banks.owners
             snapshot.walks = banks.walks
             snapshot.fullWalks = banks.fullWalks
+            takeInherited(of: &snapshot)
             for cell in snapshot.cells { snapshot.totals += cell.counters }
             setPeak(of: &snapshot, recorded: settled && epoch != 0 ? peakTime : nil)
             return
@@ -98,18 +100,46 @@ struct SnapshotReader {
         snapshot.recordedPeakBytes = bytes
         snapshot.peakSlackBytes =
             isShared ? UInt64(header.word(\.flush_bytes)) * UInt64(max(2, snapshot.banks)) : 0
-        if let recorded, snapshot.totals.liveBytes <= bytes {
+        let live = snapshot.totals.liveBytes &+ Int64(clamping: snapshot.health.inheritedFreedBytes)
+        if let recorded, live <= bytes {
             snapshot.peakMonotonicNanoseconds = recorded
             return
         }
         // More is live than ever was recorded: the peak is this moment.
         snapshot.peakMonotonicNanoseconds = 0
-        for index in snapshot.cells.indices {
+        for index in snapshot.cells.indices where snapshot.cells[index].kind != .inherited {
             snapshot.cells[index].counters.peakBlocks = snapshot.cells[index].counters.liveBlocks
             snapshot.cells[index].counters.peakBytes = snapshot.cells[index].counters.liveBytes
         }
-        snapshot.totals.peakBlocks = snapshot.totals.liveBlocks
-        snapshot.totals.peakBytes = snapshot.totals.liveBytes
+        snapshot.totals.peakBlocks =
+            snapshot.totals.liveBlocks &+ Int64(clamping: snapshot.health.inheritedFrees)
+        snapshot.totals.peakBytes = live
+    }
+
+    /// With sampling blocks are counted in fractions. Rounded so that what is freed altogether is so after it.
+    private func weigh(_ cells: inout [RegionCell], shift: UInt32) {
+        guard shift > 0, shift < 32 else { return }
+        func whole<Count: FixedWidthInteger>(_ count: Count) -> Count {
+            (count &+ (1 << (shift - 1))) >> shift
+        }
+        for index in cells.indices {
+            var counters = cells[index].counters
+            counters.allocations = whole(counters.allocations)
+            counters.frees = whole(counters.frees)
+            counters.temporary = whole(counters.temporary)
+            counters.peakBlocks = whole(counters.peakBlocks)
+            cells[index].counters = counters
+        }
+    }
+
+    /// What a forked child frees of its parent's was never in its own live total: it is no part of its peak.
+    private func takeInherited(of snapshot: inout RegionSnapshot) {
+        for index in snapshot.cells.indices where snapshot.cells[index].kind == .inherited {
+            snapshot.health.inheritedFrees &+= snapshot.cells[index].counters.frees
+            snapshot.health.inheritedFreedBytes &+= snapshot.cells[index].counters.freedBytes
+            snapshot.cells[index].counters.peakBlocks = 0
+            snapshot.cells[index].counters.peakBytes = 0
+        }
     }
 
     /// A site whose stack is not there keeps its figures, as one whose stack could not be taken.

@@ -87,7 +87,8 @@ enum HealthText {
             "\($0) calls came from signal handlers that interrupted counting: they are in (signal handler)."
         }
         add(health.childrenLost) {
-            "\($0) forked children could not be counted: no region could be made for them, for want of room in /dev/shm."
+            "\($0) forked \(health.childrenLost == 1 ? "child" : "children") could not be counted: no region "
+                + "could be made, for want of room in /dev/shm, or of the right to write there (another user's since, or another root)."
         }
         // The loader and early constructors always leave a few.
         if health.unknownFrees > max(100, totals.frees / 1_000) {
@@ -118,7 +119,11 @@ enum HealthText {
             FigureText.bytes(shim.regionBytes) + " of counters, "
             + FigureText.bytes(shim.privateBytes) + " of private memory mapped"
             + (processes > 1 ? " in \(FigureText.count(Int64(processes))) processes, not all at once" : "")
-        guard let resident else { return "memtrack's own memory: \(mapped)." }
+        guard let resident else {
+            // A file without its companion: the library cannot work without a region.
+            let isKnown = shim.regionBytes > 0 || shim.privateBytes > 0
+            return "memtrack's own memory: \(isKnown ? mapped : "not known")."
+        }
         return
             "memtrack's own memory: \(FigureText.bytes(resident)) resident, not in the figures above (\(mapped))."
     }

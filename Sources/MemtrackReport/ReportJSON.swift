@@ -56,7 +56,8 @@ public enum ReportJSON {
 
 private struct JSONReport: Encodable {
     struct Peak: Encodable {
-        var slackBytes: UInt64
+        /// null where a file does not say it.
+        @OrNull var slackBytes: UInt64?
         @OrNull var secondsSinceStart: Double?
         var processes: Int
     }

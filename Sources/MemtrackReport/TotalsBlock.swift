@@ -53,6 +53,7 @@ struct TotalsBlock {
             Row(
                 label: "frees", count: FigureText.count(totals.frees),
                 size: FigureText.bytes(totals.freedBytes), note: freesNote),
+        ] + inheritedRows + [
             Row(
                 label: "temporary", count: FigureText.count(totals.temporary), size: temporary,
                 note: "freed before the thread allocated again"),
@@ -92,6 +93,18 @@ struct TotalsBlock {
             estimate(
                 session.ending == .running ? "live now" : "live at exit", .live, totals.liveBlocks,
                 totals.liveBytes),
+        ]
+    }
+
+    /// A child's share of its parent's memory ends there, the parent's stays.
+    private var inheritedRows: [Row] {
+        let health = profile.shim.health
+        if health.inheritedFrees == 0 { return [] }
+        return [
+            Row(
+                label: "inherited", count: FigureText.count(health.inheritedFrees),
+                size: FigureText.bytes(health.inheritedFreedBytes),
+                note: "freed by forked children of what they had from their parents: in no other figure")
         ]
     }
 
@@ -145,8 +158,8 @@ struct TotalsBlock {
             let seconds = Double(moment - session.startMonotonicNanoseconds) / 1e9
             note = "at +" + FigureText.duration(seconds) + ", "
         }
+        guard let slack = peak.slackBytes else { return note + "how exact is not known" }
         return note
-            + (peak.slackBytes == 0
-                ? "exact" : "within " + FigureText.shortBytes(peak.slackBytes) + " of the true peak")
+            + (slack == 0 ? "exact" : "within " + FigureText.shortBytes(slack) + " of the true peak")
     }
 }

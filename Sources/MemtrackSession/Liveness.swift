@@ -14,25 +14,43 @@ struct Liveness: Sendable {
 
     private let procfs = Procfs()
     private let bootID: String?
-    private let namespace: UInt64?
+    private let whereabouts: Whereabouts
 
     init() {
         bootID = try? procfs.bootID()
-        namespace = try? procfs.pidNamespace(of: getpid())
+        whereabouts = Whereabouts(procfs: procfs)
     }
 
-    /// - Parameter siblings: the regions of its directory: a newer one of the same PID is that of the program
-    ///   that has taken this one's place.
-    func state(of identity: RegionIdentity, among siblings: [RegionFileName]) -> State {
+    /// To be called before regions are listed.
+    func refresh() { whereabouts.refresh() }
+
+    /// - Parameters:
+    ///   - identity: what `file` says; where its process is one of another PID namespace and seen from here, it has the
+    ///     numbers from here afterwards.
+    ///   - siblings: the regions of its directory: a newer one of the same PID is that of the program
+    ///     that has taken this one's place.
+    func state(
+        of file: RegionFile, _ identity: inout RegionIdentity, among siblings: [RegionFileName]
+    ) -> State {
         if let bootID, !identity.bootID.isEmpty, identity.bootID != bootID { return .ended }
-        if let namespace, identity.pidNamespace != 0, identity.pidNamespace != namespace { return .elsewhere }
+        let namespace = identity.pidNamespace
+        switch whereabouts.place(of: file, &identity) {
+        case .here: break
+        case .ended: return .ended
+        case .unknown: return .elsewhere
+        }
+        guard procfs.isAlive(pid: identity.pid, at: identity.createdBoottimeNanoseconds) else {
+            return .ended
+        }
+        // Of two sandboxes both may have a process of that number: what the process has mapped tells.
+        guard namespace == identity.pidNamespace else {
+            return procfs.hasMapped(identity.pid, inode: file.inode) == false ? .ended : .running
+        }
         let isReplaced = siblings.contains { other in
             other.pid == identity.pid
                 && other.createdMonotonicNanoseconds > identity.createdMonotonicNanoseconds
         }
-        let isAlive = procfs.isAlive(pid: identity.pid, at: identity.createdBoottimeNanoseconds)
-        guard isAlive, !isReplaced else { return .ended }
-        return procfs.runs(identity) ? .running : .ended
+        return !isReplaced && procfs.runs(identity, file) ? .running : .ended
     }
 
     /// Whether the launcher of a session still runs, and reads and removes regions there itself. Its PID may
@@ -67,16 +85,5 @@ struct LauncherSession: Sendable {
         else { return nil }
         launcherPID = pid
         createdMonotonicNanoseconds = time
-    }
-}
-
-extension Procfs {
-    /// Whether a living process still runs the program of a region: it may have replaced itself by one that the library
-    /// cannot be loaded into. True where that is not known.
-    func runs(_ identity: RegionIdentity) -> Bool {
-        guard let executable = try? executable(of: identity.pid) else { return true }
-        return executable == identity.executable || executable == identity.executable + " (deleted)"
-            // The region has room for so much of it.
-            || (identity.executable.utf8.count >= 500 && executable.hasPrefix(identity.executable))
     }
 }

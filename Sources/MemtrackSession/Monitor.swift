@@ -56,7 +56,7 @@ public final class Monitor {
     var screen: Screen
     let complain: (String) -> Void
     private let watch = ProcessWatch()
-    let uncounted: UncountedProcesses?
+    let uncountedChildren: UncountedChildren?
     let history: HistoryFile?
     let jsonPath: String?
 
@@ -116,8 +116,8 @@ public final class Monitor {
                 directory: place, builder: symbols.builder, removesDead: false, family: process.pid)
         }
         collector?.program = process.pid
-        uncounted =
-            directory != nil && options.countsChildren ? UncountedProcesses(program: process.pid) : nil
+        uncountedChildren =
+            directory != nil && options.countsChildren ? UncountedChildren(program: process.pid) : nil
         if options.types != nil { collector?.census = ObjectCensus(symbols: symbols) }
         self.requests = requests
         process.alsoWatched = requests?.descriptor ?? -1
@@ -195,7 +195,7 @@ public final class Monitor {
     /// Between checkpoints: whoever has come or gone, and how large the target is.
     private func sweep() {
         pace.advance(hasChanged: collector?.sweep() ?? false)
-        uncounted?.look(counted: Set(collector?.livingPIDs ?? []))
+        uncountedChildren?.look(known: collector?.knownPIDs ?? [])
         measure(withPSS: false)
         collector?.warmUp(minimumAge: Self.warmUpAge)
     }
@@ -229,7 +229,7 @@ public final class Monitor {
         // Without a region there is no figure, which is not the figure 0.
         let known = collector?.hasSeenRegions ?? false ? view : nil
         var checkpoint = makeCheckpoint(known, time: time, elapsed: moment) { $0.profile }
-        uncounted?.look(counted: Set(collector?.livingPIDs ?? []))
+        uncountedChildren?.look(known: collector?.knownPIDs ?? [])
         checkpoint.problems = checkpointProblems()
         checkpoint.types = compare(known?.types, at: moment)
         // In this order: what has been on the screen is in the history too, even if we are killed now.
@@ -297,7 +297,7 @@ public final class Monitor {
         noteProblems()
         if collector?.hasSeenRegions ?? false {
             summary.profile = view?.final
-            summary.processes = (view?.records ?? []) + (uncounted?.records ?? [])
+            summary.processes = (view?.records ?? []) + (uncountedChildren?.records ?? [])
             summary.gauges = view?.lastGauges ?? []
         }
         if let profile = summary.profile { summary.hints = symbols.notes(on: profile) }

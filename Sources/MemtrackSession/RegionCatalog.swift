@@ -20,6 +20,7 @@ public struct RegionCatalog: Sendable {
     /// Oldest first. A file that is no region, or not readable, has an entry with the reason.
     /// - Parameter endedLimit: of the processes that have ended, this many of the newest are listed.
     public func entries(endedLimit: Int = .max) -> (shown: [RegionListEntry], hidden: Int) {
+        liveness.refresh()
         var entries = Self.directories.flatMap { directory in
             let files = directory.regionFiles()
             let siblings = Dictionary(grouping: files, by: \.pid)
@@ -38,11 +39,14 @@ public struct RegionCatalog: Sendable {
 
     /// The newest region of a process: of one that runs, if there is one.
     public func newest(pid: Int32) throws(SessionError) -> RegionListEntry {
+        // One of another PID namespace has called itself by the last of its numbers.
+        let inner = procfs.numbers(of: pid)?.last ?? pid
+        liveness.refresh()
         let entries = Self.directories.flatMap { directory in
-            let files = directory.regionFiles().filter { $0.pid == pid }
+            let files = directory.regionFiles().filter { $0.pid == pid || $0.pid == inner }
             return files.map { entry(of: $0, among: files) }
         }
-        let readable = entries.filter { $0.problem == nil }
+        let readable = entries.filter { $0.problem == nil && $0.pid == pid }
             .sorted { $0.createdMonotonicNanoseconds < $1.createdMonotonicNanoseconds }
         if let entry = readable.last(where: \.isAlive) ?? readable.last { return entry }
         throw (try? procfs.identity(of: pid)) == nil ? .noSuchProcess(pid: pid) : .noRegion(of: pid)
@@ -50,7 +54,8 @@ public struct RegionCatalog: Sendable {
 
     /// Regions that nobody needs any more: their processes have ended, and no launcher is going to read them.
     public func removable() -> [RegionListEntry] {
-        Self.directories.flatMap { directory -> [RegionListEntry] in
+        liveness.refresh()
+        return Self.directories.flatMap { directory -> [RegionListEntry] in
             if let session = LauncherSession(path: directory.path), liveness.hasLauncher(session) {
                 return []
             }
@@ -95,9 +100,10 @@ public struct RegionCatalog: Sendable {
         if entry.problem != nil { return entry }
         var entry = entry
         do throws(RegionError) {
-            let totals = try RegionFile(path: entry.path).snapshot().totals
-            entry.allocations = totals.allocations
-            entry.liveBytes = totals.liveBytes
+            let snapshot = try RegionFile(path: entry.path).snapshot()
+            entry.allocations = snapshot.totals.allocations
+            entry.liveBytes =
+                snapshot.totals.liveBytes &+ Int64(clamping: snapshot.health.inheritedFreedBytes)
         } catch {
             entry.problem = error.description
         }
@@ -115,12 +121,13 @@ public struct RegionCatalog: Sendable {
             path: name.path, pid: name.pid, createdMonotonicNanoseconds: name.createdMonotonicNanoseconds)
         do throws(RegionError) {
             let file = try RegionFile(path: name.path)
-            let identity = try file.identity()
+            var identity = try file.identity()
             entry.residentBytes = try file.ownMemory().regionBytes
             entry.program = identity.executable
             entry.arguments = identity.arguments
             entry.startedRealtimeNanoseconds = identity.createdRealtimeNanoseconds
-            let state = liveness.state(of: identity, among: siblings)
+            let state = liveness.state(of: file, &identity, among: siblings)
+            entry.pid = identity.pid
             entry.isAlive = state == .running
             entry.isElsewhere = state == .elsewhere
         } catch .otherABI(_, let found, let expected) {

@@ -15,6 +15,7 @@ public final class RegionCollector {
         let name: RegionFileName
         let file: RegionFile
         let identity: RegionIdentity
+        let place: Whereabouts.Place
         /// Last known; without what the shim uses.
         var figures: ProcessFigures?
         /// Private memory of the shim that is resident.
@@ -31,16 +32,28 @@ public final class RegionCollector {
         /// Its process became another program, and what it held went with it.
         var wasReplaced = false
 
-        init(name: RegionFileName, file: RegionFile, identity: RegionIdentity) {
+        init(name: RegionFileName, file: RegionFile, identity: RegionIdentity, place: Whereabouts.Place) {
             self.name = name
             self.file = file
             self.identity = identity
+            self.place = place
         }
 
         /// The same process, after an exec. A later process of that number finds this one looked at and forgotten.
         func isSuccessor(of other: Image) -> Bool {
-            identity.pid == other.identity.pid && identity.origin == .exec
-                && name.createdMonotonicNanoseconds > other.name.createdMonotonicNanoseconds
+            identity.pid == other.identity.pid && identity.pidNamespace == other.identity.pidNamespace
+                && identity.origin == .exec && isNewer(than: other)
+        }
+
+        /// By the clock that nobody sets; by the other one where an exec into a time namespace has moved that.
+        private func isNewer(than other: Image) -> Bool {
+            let monotonic = Int64(
+                truncatingIfNeeded: identity.createdMonotonicNanoseconds
+                    &- other.identity.createdMonotonicNanoseconds)
+            let real = Int64(
+                truncatingIfNeeded: identity.createdRealtimeNanoseconds
+                    &- other.identity.createdRealtimeNanoseconds)
+            return (monotonic &- real).magnitude < 1_000_000_000 ? monotonic > 0 : real > 0
         }
     }
 
@@ -60,6 +73,8 @@ public final class RegionCollector {
     private let builder: ProfileBuilder
     private let removesDead: Bool
     private let family: ProcessFamily?
+    private let whereabouts: Whereabouts
+    private let uncounted: UncountedPrograms
     private let perfMaps = PerfMaps()
     private var images: [Image] = []
     private var done: Set<RegionFileName> = []
@@ -85,8 +100,11 @@ public final class RegionCollector {
     /// Process images that found no room for a region, and left a trace.
     public private(set) var lostProcesses: UInt64 = 0
 
-    /// Regions that could not be read, each with the reason; one line each.
-    public private(set) var problems: [String] = []
+    private var unreadable: [String] = []
+    /// Regions that could not be read, and programs that have none, each with the reason; one line each.
+    public var problems: [String] { unreadable + uncounted.notes }
+    /// Of these, what says why a figure of a checkpoint is less than one would expect.
+    public var uncountedNotes: [String] { uncounted.notes }
     /// How the objects of each kind of Python interpreter came to be counted, a sentence for each.
     public private(set) var pythons: Set<PythonNote> = []
     /// The program: its process as it was started, or is watched.
@@ -106,11 +124,17 @@ public final class RegionCollector {
         self.builder = builder
         self.procfs = procfs
         self.removesDead = removesDead
+        whereabouts = Whereabouts(procfs: procfs)
+        uncounted = UncountedPrograms(procfs: procfs)
         self.family = family.map { ProcessFamily(of: $0, procfs: procfs) }
     }
 
     /// Images that are running now.
     public var livingPIDs: [Int32] { images.map(\.identity.pid) }
+    /// Of all that have or had a region, and of what took their place.
+    var knownPIDs: Set<Int32> {
+        Set(images.map(\.identity.pid) + waiting.map(\.image.identity.pid) + endedRecords.map(\.pid))
+    }
     /// True once any region has been seen: the library was loaded.
     public var hasSeenRegions: Bool { !images.isEmpty || !endedRecords.isEmpty || !waiting.isEmpty }
 
@@ -151,7 +175,7 @@ public final class RegionCollector {
         for image in images {
             do throws(RegionError) {
                 var reading = Reading(image: image, snapshot: try image.file.snapshot())
-                if withTypes {
+                if withTypes, image.place == .here {
                     reading.census = census?.take(reading.snapshot, file: image.file) {
                         self.isRunning(image)
                     }
@@ -193,7 +217,7 @@ public final class RegionCollector {
     public func view(_ capture: Capture, figures: [Int32: ProcessFigures] = [:]) -> SessionView {
         fold()
         var living: [Profile] = []
-        var records = endedRecords
+        var records = endedRecords + uncounted.records
         var gauges: [RegionGauge] = []
         var types: TypeAccumulator?
         for reading in capture.readings {
@@ -233,7 +257,7 @@ public final class RegionCollector {
         var uses: [Int32: ShimUse] = [:]
         let start = Clocks.threadNanoseconds
         let isDue = now || shimUseCost.isDue(at: Clocks.monotonicNanoseconds)
-        for image in images {
+        for image in images where image.place == .here {
             guard let own = try? image.file.ownMemory() else { continue }
             if !isDue, image.privateBytes > 0 {
                 uses[image.identity.pid] = ShimUse(
@@ -258,6 +282,7 @@ extension RegionCollector {
         if family == nil { lookForRoom() }
         adoptNew()
         var dead: [Image] = []
+        let now = Clocks.monotonicNanoseconds
         // Before any of them is forgotten: a process may have been three programs since the last look, and have ended.
         for image in images {
             let state = state(of: image)
@@ -265,7 +290,12 @@ extension RegionCollector {
             image.wasReplaced = state == .replaced
             image.endedTheProgram = state == .ended && image.identity.pid == program
             dead.append(image)
+            if state == .replaced, !images.contains(where: { $0.isSuccessor(of: image) }) {
+                uncounted.suspect(image.identity, at: now)
+            }
         }
+        let living = images.filter { image in !dead.contains { $0 === image } }
+        uncounted.look(counted: Set(living.map(\.identity.pid)), at: now)
         let hasChanged = images.count != before || !dead.isEmpty
         if dead.isEmpty { return hasChanged }
         images.removeAll { image in dead.contains { $0 === image } }
@@ -295,7 +325,7 @@ extension RegionCollector {
         }
         guard !hasBeenFull, let free = directory.freeBytes, free < Self.smallestRegion else { return }
         hasBeenFull = true
-        problems.append(
+        unreadable.append(
             "\(directory.path) has been full: processes that started then are in no figure of this report "
                 + "(see df there).")
     }
@@ -306,10 +336,13 @@ extension RegionCollector {
     private func adoptNew() {
         let known = Set(images.map(\.name))
         var old: Set<Int32> = []
+        whereabouts.refresh()
         for name in directory.regionFiles() where !known.contains(name) && !done.contains(name) {
             do throws(RegionError) {
                 let file = try RegionFile(path: name.path)
-                let image = Image(name: name, file: file, identity: try file.identity())
+                var identity = try file.identity()
+                let place = whereabouts.place(of: file, &identity)
+                let image = Image(name: name, file: file, identity: identity, place: place)
                 if let family, !family.takes(image.identity) {
                     done.insert(name)
                 } else if family != nil, !hasLooked, !isRunning(image) {
@@ -336,17 +369,23 @@ extension RegionCollector {
     private func state(of image: Image) -> State {
         let identity = image.identity
         let isReplaced = images.contains { $0.isSuccessor(of: image) }
+        switch image.place {
+        case .here: break
+        case .ended: return isReplaced ? .replaced : .ended
+        case .unknown: return isReplaced ? .replaced : .running
+        }
         guard procfs.isAlive(pid: identity.pid, at: identity.createdBoottimeNanoseconds) else {
             return isReplaced ? .replaced : .ended
         }
-        return isReplaced || !procfs.runs(identity) ? .replaced : .running
+        return isReplaced || !procfs.runs(identity, image.file) ? .replaced : .running
     }
 
     private func isRunning(_ image: Image) -> Bool { state(of: image) == .running }
 
     /// The size of a living image by itself, so that something is known of it when it has ended.
     private func observe(_ image: Image) {
-        guard let memory = try? procfs.memory(of: image.identity.pid, withPSS: false), memory.rss > 0,
+        guard image.place == .here,
+            let memory = try? procfs.memory(of: image.identity.pid, withPSS: false), memory.rss > 0,
             let own = try? image.file.ownMemory()
         else { return }
         let shim = ShimUse(
@@ -409,6 +448,6 @@ extension RegionCollector {
     /// A region that cannot be read is read again at every look: once is enough to say so.
     private func addProblem(_ error: RegionError) {
         let text = error.description
-        if !problems.contains(text) && problems.count < 20 { problems.append(text) }
+        if !unreadable.contains(text) && unreadable.count < 20 { unreadable.append(text) }
     }
 }

@@ -13,13 +13,16 @@ public enum RegionReport {
         progress: @escaping ProfileBuilder.Progress
     ) throws -> SessionSummary {
         let file = try RegionFile(path: path)
-        let snapshot = try file.snapshot()
-        let identity = snapshot.identity
         let symbols = SymbolSource(wrappers: wrappers)
         let liveness = Liveness()
         let siblings = siblings(of: path)
-        func isRunningNow() -> Bool { liveness.state(of: identity, among: siblings) == .running }
+        var identity = try file.identity()
+        func isRunningNow() -> Bool {
+            liveness.refresh()
+            return liveness.state(of: file, &identity, among: siblings) == .running
+        }
         let isRunning = isRunningNow()
+        let snapshot = try file.snapshot()
         // Before names are looked up: that may take seconds, in which the program goes on.
         var outcome: ObjectCensus.Outcome?
         if withTypes, isRunning {

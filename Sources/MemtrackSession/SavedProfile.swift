@@ -45,11 +45,17 @@ public enum SavedProfile {
     static func decode(
         _ bytes: [UInt8], path: String, wrappers: WrapperMatcher
     ) throws(SessionError) -> LoadedProfile {
-        let companion = try? InputFile.contents(
-            of: ProfileFile.companionPath(of: path), limit: ProfileFile.companionSizeLimit)
+        var companion: [UInt8]?
+        var unread: String?
+        do throws(SessionError) {
+            companion = try InputFile.contents(
+                of: ProfileFile.companionPath(of: path), limit: ProfileFile.companionSizeLimit)
+        } catch {
+            unread = error.companionReason
+        }
         do throws(ProfileFileError) {
             return try ProfileFile.decode(
-                name: path, profile: bytes, companion: companion, wrappers: wrappers)
+                name: path, profile: bytes, companion: companion, wrappers: wrappers, unread: unread)
         } catch .companion {
             throw .unusableProfile(path: path, reason: companionReason(path))
         } catch {
@@ -65,5 +71,17 @@ public enum SavedProfile {
         }
         guard let profile else { return ProfileFileError.companion.reason }
         return "it is the companion of \(profile), which is the profile; give that"
+    }
+}
+
+extension SessionError {
+    /// Why a companion is not read, as the end of a sentence about it; nil where there is none.
+    fileprivate var companionReason: String? {
+        switch self {
+        case .cannotRead(_, let code) where code == ENOENT: nil
+        case .cannotRead(_, let code): "cannot be read (\(String(cString: strerror(code))))"
+        case .tooLarge(_, let limit): "has more than \(limit >> 20) MB and is not read"
+        default: "cannot be read"
+        }
     }
 }

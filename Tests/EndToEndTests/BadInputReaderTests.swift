@@ -213,7 +213,7 @@ import Testing
 @Suite(.enabled(if: Namespace.isAvailable))
 struct BadInputNamespaceTests {
     /// Runs a script as `sh -c`, with the launcher as $L and the reader as $R, on a new /dev/shm.
-    private static func inNamespace(_ script: String, mount options: String = "size=8m") throws -> Finished {
+    static func inNamespace(_ script: String, mount options: String = "size=8m") throws -> Finished {
         // What lies in /dev/shm now is hidden by the mount: the products are elsewhere.
         let all = "mount -t tmpfs -o \(options) tmpfs /dev/shm && \(script)"
         return try Command.run(

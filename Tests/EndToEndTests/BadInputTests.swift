@@ -184,7 +184,7 @@ import Testing
         let file = directory.file("file")
         try "".write(toFile: file, atomically: true, encoding: .utf8)
         let launcher = try Build.launcher()
-        let history = try Command.run([launcher, "-i", "0.1", "--history-dir", file + "/x", "sleep", "0.4"])
+        let history = try Command.run([launcher, "-i", "0.1", "--history-dir", file + "/x", "sleep", "2"])
         #expect(history.isSuccess)
         let warnings = history.errorText.split(separator: "\n").filter { $0.contains("warning") }
         #expect(warnings.count == 1)

@@ -18,6 +18,7 @@ import Testing
         let finished = try program.finish()
         #expect(finished.isSuccess, "\(finished.errorText)")
         #expect(answer.objects.changedBlocks == 0)
+        #expect(answer.objects.elapsedSeconds > 0.001)
         return (answer, finished.outputText)
     }
 
@@ -32,14 +33,34 @@ import Testing
         #expect(answer.count("(anonymous namespace)::Hidden") == 70)
         #expect(answer.count("shapes::Base") == 50)
         #expect(answer.count("plugin::Widget") == 90)
-        #expect(answer.types.filter { $0.runtime != nil }.reduce(0) { $0 + $1.count } == 1350 + 25 + 90)
+        #expect(answer.types.filter { $0.runtime != nil }.reduce(0) { $0 + $1.count } == 1550 + 25 + 90)
         // Vectors of 100 longs, and names of 45 characters and their NUL.
         #expect(answer.total("shapes::Holder<long>") == 30 * (32 + 800))
         #expect(answer.total("shapes::Label") == 200 * (48 + 46))
         #expect(answer.total("plugin::Widget") == 90 * (16 + 100))
-        // All nodes of a list and of a tree; an array behind its count, and what hangs on it.
+        // All nodes of a list and of a tree. An array is of objects of its own.
         #expect(answer.total("shapes::Graph") == 5 * (80 + 2000 * 24 + 500 * 48))
-        #expect(answer.total("shapes::Rack") == 20 * (16 + 8 + 10 * (40 + 46)))
+        #expect(answer.total("shapes::Rack") == 20 * 16)
+        #expect(answer.count("shapes::Named") == 200)
+        #expect(answer.total("shapes::Named") == 20 * (8 + 10 * (40 + 46)))
+    }
+
+    @Test(arguments: [["-O0"], ["-O2"], ["-O2", "-s", "-static-libstdc++"]])
+    func arraysOfCxx(options: [String]) throws {
+        let answer = try look(at: [try Compiled.fixture("arrays.cpp", options)])
+        let expected: [String: (count: Int, bytes: Int)] = [
+            "Element": (1003, 1003 * 24), "Spare": (60_040, 100_064 * 24), "Big": (7, 7 * 1208),
+            "Long": (90_000, 90_000 * 24), "Two": (50, 50 * 40), "Plain": (400, 400 * 16),
+            "Counted": (502, 2 * 8 + 502 * 16), "Aligned": (30, 16 + 30 * 32), "Texts": (20, 8 + 20 * 40),
+            "BigCounted": (9, 8 + 9 * 1208), "LongCounted": (80_000, 8 + 80_000 * 16),
+            "Placed": (10, 10 * 16), "Outer": (50, 50 * 80), "Copies": (30, 30 * 160),
+        ]
+        for (name, expected) in expected {
+            let row = try #require(answer.types.first { $0.name == name }, "\(name)")
+            #expect(row.count == expected.count && row.bytes == expected.bytes, "\(row)")
+        }
+        #expect(answer.types.filter { $0.runtime == "C++" }.count == expected.count)
+        #expect(answer.total("Texts") == 8 + 20 * (40 + 42))
     }
 
     /// A program as Debian ships it, stripped: what it holds of a file is what it says itself of the same file, to Python.

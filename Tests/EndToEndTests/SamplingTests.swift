@@ -29,6 +29,26 @@ import Testing
         }
     }
 
+    /// Guards the weight of a block: rounded by a hash of its address, it was the same for an address that comes again and
+    /// again, and the sum of a loop was off by up to 73 %.
+    @Test(arguments: [200_000, 262_144, 400_000, 524_288, 700_000, 1_048_576, 2_000_000])
+    func addressesThatComeAgainAreNoBias(_ size: Int) throws {
+        let count = 20_000.0
+        let session = try Session()
+        let program = try Compiled.fixture("reuse.c", ["-O1", "-fno-builtin"])
+        let finished = try session.run(
+            [program, String(size), String(Int(count))], ["MEMTRACK_SAMPLE": "524288"])
+        #expect(finished.isSuccess)
+        let sites = try FixtureReport(session).sites(in: "again")
+        try #require(sites.count == 1)
+        let counters = sites[0].counters
+        let share = 1 - exp(-Double(size) / 524_288)
+        let error = 6 * (1 / share * (1 - share) / count).squareRoot() + 0.002  // weights in 256ths
+        #expect(abs(Double(counters.allocations) / count - 1) < error, "\(counters)")
+        #expect(abs(Double(counters.allocatedBytes) / count / Double(size) - 1) < error, "\(counters)")
+        #expect(counters.liveBlocks == 0 && counters.liveBytes == 0)
+    }
+
     /// The mean of a hundred runs is the truth within 1 %: weights, thinning by realloc and free, and rounding are all
     /// unbiased. And the error shown is the error made.
     @Test func estimatesAreUnbiasedAndTheErrorIsTheOneShown() throws {

@@ -111,6 +111,42 @@ import Testing
         #expect(session.directory.entries().contains { $0.hasPrefix("lost-") })
     }
 
+    /// Guards limits that a program sets on itself: what we have reserved was over them at once, and bash, python and vsftpd
+    /// ran out of memory. The program is told what it has set, and so is the next one after an exec.
+    @Test(arguments: [
+        [
+            "bash", "-c",
+            "ulimit -v 300000; x=$(seq 100000); echo ${#x}; ulimit -v; ulimit -Hv; bash -c 'ulimit -v'",
+        ],
+        [
+            "bash", "-c",
+            "ulimit -d 20000; x=$(seq 100000); echo ${#x}; (ulimit -Sd 10000; ulimit -d); ulimit -d",
+        ],
+        [
+            "/usr/bin/python3", "-c",
+            """
+            import resource as r, os
+            r.setrlimit(r.RLIMIT_AS, (200 << 20, 200 << 20))
+            print(len(bytes(50 << 20)), r.getrlimit(r.RLIMIT_AS))
+            try: print(len(bytes(400 << 20)))
+            except MemoryError: print("MemoryError")
+            try: r.setrlimit(r.RLIMIT_AS, (300 << 20, 100 << 20))
+            except ValueError as error: print(error)
+            try: os.execv("/nonexistent", ["x"])
+            except FileNotFoundError: print(len(bytes(50 << 20)), r.prlimit(os.getpid(), r.RLIMIT_AS))
+            """,
+        ],
+    ])
+    func limitsThatTheProgramSets(_ command: [String]) throws {
+        let bare = try Command.run(command)
+        try #require(bare.isSuccess, "\(bare.errorText)")
+        let session = try Session()
+        let finished = try session.run(command)
+        #expect(finished.end == bare.end && finished.errorText == bare.errorText)
+        #expect(finished.outputText == bare.outputText)
+        #expect(try session.regions().contains { $0.totals.allocations > 100 })
+    }
+
     /// Guards that the file never grows past the limit: SIGXFSZ would kill the program.
     @Test(arguments: [64, 100, 400])
     func limitedFileSize(_ kilobytes: Int) throws {

@@ -39,6 +39,32 @@ import Testing
         #expect(made.map(\.counters.allocations).reduce(0, +) == 7)
     }
 
+    /// Guards that a program which exec puts in place uncounted is no "nothing is live": it is named, with the reason and the way
+    /// out, and has its row; what the one before it held is in no table.
+    @Test(arguments: [true, false]) func saysWhatExecLeftUncounted(_ isStatic: Bool) throws {
+        let source = Build.root + "/Tests/Fixtures/attached.c"
+        let place = try TemporaryDirectory()
+        let program = place.file("uncounted")
+        let built = try Command.run(["cc", source, "-o", program] + (isStatic ? ["-static"] : []))
+        try #require(built.isSuccess, "\(built.errorText)")
+        let start = isStatic ? program : "env -i " + program
+        let (report, run) = try Report.of(
+            ["sh", "-c", "(sleep 2) | exec \(start)"], options: ["-i", "0.5"])
+        #expect(run.end == .exited(3))
+        let reason = isStatic ? "is statically linked" : "--follow-exec force"
+        let notes = report.notes.filter { $0.contains("became uncounted, which is not counted: ") }
+        #expect(notes.count == 1 && notes[0].contains(reason), "\(report.notes)")
+        // Said at a checkpoint, too.
+        let text = run.errorText
+        let early = try #require(text.range(of: "which is not counted"), "\(text)")
+        let end = try #require(text.range(of: "exit status 3"))
+        #expect(early.lowerBound < end.lowerBound)
+        let row = try #require(report.processes.first { $0.executable == program })
+        #expect(row.totals == nil && row.figures.map { $0.rssBytes > 0 } == true && !row.running)
+        let counted = report.processes.filter { !$0.replaced }.compactMap(\.totals)
+        #expect(report.totals?.liveBlocks == counted.reduce(0) { $0 + $1.liveBlocks })
+    }
+
     /// Other preloaded libraries are kept, ours is not named twice.
     @Test func forceKeepsOtherLibraries() throws {
         let other = try Compiled.fixture("early.c", ["-O1", "-shared", "-fPIC"])

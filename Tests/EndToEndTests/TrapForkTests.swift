@@ -47,6 +47,23 @@ import Testing
         #expect(sites.allSatisfy { $0.stack.map(\.function).prefix(3) == ["make", "inherit", "main"] })
     }
 
+    /// Guards the live heap of a program whose children free what they inherited: it was below zero, and a parent's leak
+    /// masked. And their peaks: less than nothing.
+    @Test func whatChildrenFreeOfTheirParentsIsApart() throws {
+        let program = try Compiled.fixture("fork.c", ["-O1"])
+        let (report, run) = try Report.of([program, "inherit"], options: ["-i", "0"])
+        #expect(run.isSuccess)
+        let child = try #require(report.processes.first { $0.origin == "fork" }?.totals)
+        let parent = try #require(report.processes.first { $0.origin == "exec" }?.totals)
+        #expect(parent.liveBytes == 20_000)
+        #expect(child.liveBlocks == 31 && child.frees == 20)
+        #expect(child.peakBytes > 0 && child.peakBytes <= 8200)
+        #expect(report.totals == parent + child)
+        #expect(report.health["inheritedFrees"] == 201 && report.health["inheritedFreedBytes"] == 20_100)
+        #expect(report.sites.allSatisfy { $0.totals.liveBytes >= 0 && $0.totals.peakBytes >= 0 })
+        #expect(run.errorText.contains("  inherited"))
+    }
+
     @Test func childrenOfChildren() throws {
         let regions = try run("generations").regions()
         #expect(regions.count == 4)

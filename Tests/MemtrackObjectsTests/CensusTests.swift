@@ -224,6 +224,30 @@ private struct FakeHeap {
         #expect(type.sum.ownedBlocks == 1 && type.sum.ownedBytes == 88)
     }
 
+    /// Each element of an array is an object; one more is needed than a number in front, and every one where it is told.
+    @Test func arraysAreAsManyObjects() throws {
+        var heap = FakeHeap()
+        let (table, other) = (FakeHeap.module + 0x100, FakeHeap.module + 0x200)
+        func put(_ offset: UInt64, _ size: UInt64, _ words: [UInt64: UInt64]) {
+            heap.add(offset, size: size)
+            for (place, word) in words { heap.memory.put(word, at: FakeHeap.heap + offset + place) }
+        }
+        put(0x100, 96, [0: table, 24: table, 48: table])  // 3, and room for one
+        put(0x200, 100, [0: table, 24: table])  // 1: no step of an array
+        put(0x300, 96, [0: table, 32: other])  // 1 with a member
+        put(0x400, 56, [0: 2, 8: table, 32: table])  // 2 behind their count
+        put(0x500, 56, [0: 3, 8: table, 24: table])  // none: the third is missing
+        put(0x600, 24, [0: 1, 8: table])  // none
+        put(0x700, 80, [8: 2, 16: table, 48: table])  // 2, aligned to 16 bytes
+        put(0x1000, 8 + 4 * 1200, [0: 4, 8: table, 1208: table, 2408: table, 3608: table])  // 4
+        put(0x3000, 8 + 4 * 1200, [0: 4, 8: table, 1208: table, 2408: table])  // none
+        put(0x5000, 6000, [0: table, 1500: 0, 3000: table])  // 2
+        let types = try heap.census { $0 == table ? "Thing" : nil }.types
+        #expect(types.map(\.name) == ["Thing"])
+        #expect(types.first?.sum.count == 3 + 1 + 1 + 2 + 2 + 4 + 2)
+        #expect(types.first?.sum.bytes == 96 + 100 + 96 + 56 + 80 + 4808 + 6000)
+    }
+
     /// More than what is read before it is known that a block is an object; blocks before it and behind it.
     @Test func largeObjectsAreFollowedToTheirEnd() throws {
         var heap = FakeHeap()
@@ -311,13 +335,17 @@ private struct FakeHeap {
             for _ in 0..<500 {
                 let places: [UInt64] = [FakeHeap.slots, FakeHeap.heap, FakeHeap.module]
                 let place = places[Int.random(in: 0..<3, using: &random)]
-                let words = [UInt64.random(in: .min ... .max), FakeHeap.heap + 0x100, FakeHeap.module + 0x80]
-                heap.memory.put(words[Int.random(in: 0..<3)], at: place + UInt64.random(in: 0..<1000) * 8)
+                let words = [
+                    UInt64.random(in: .min ... .max), FakeHeap.heap + 0x100, FakeHeap.module + 0x80,
+                    FakeHeap.module + 0x100, UInt64.random(in: 0..<64),
+                ]
+                heap.memory.put(words[Int.random(in: 0..<5)], at: place + UInt64.random(in: 0..<1000) * 8)
             }
             heap.memory.put(UInt64.random(in: .min ... .max), at: FakeHeap.root + 0x80)
             let modules = ModuleMap(
                 ranges: [.init(start: FakeHeap.module, end: FakeHeap.module + 8192)],
-                pythonType: FakeHeap.module + 0x80, hasSwift: true, vtable: { _ in nil })
+                pythonType: FakeHeap.module + 0x80, hasSwift: true,
+                vtable: { $0 == FakeHeap.module + 0x100 ? "Thing" : nil })
             _ = try Census(heap.map, memory: heap.memory, modules: modules).run(expecting: .max)
         }
     }

@@ -90,6 +90,32 @@ import Testing
         }
     }
 
+    @Test func processesOfOtherNamespaces() {
+        var fake = FakeFiles()
+        let first: UInt64 = 0xefff_fffc
+        func add(_ pid: Int, _ namespace: String?, _ numbers: String) {
+            fake.addProcess(pid, parent: 1)
+            fake.links["/proc/\(pid)/ns/pid"] = namespace.map { "pid:[\($0)]" }
+            fake["/proc/\(pid)/status"] = "Name:\tx\nNSpid:\t\(numbers)\n"
+        }
+        add(1, "\(first)", "1")
+        add(500, "77", "500\t1")
+        add(501, "77", "501\t2")
+        add(600, "88", "600\t7\t1")
+        add(700, nil, "700\t9")
+        fake.failures["/proc/700/ns/pid"] = EACCES
+        let here = ForeignProcesses(fake.procfs, own: first)
+        #expect(here.place(of: 1, in: 77) == .here(500))
+        #expect(here.place(of: 2, in: 77) == .here(501))
+        #expect(here.place(of: 1, in: 88) == .here(600))
+        #expect(here.place(of: 3, in: 77) == .ended)
+        #expect(here.place(of: 1, in: 99) == .ended)
+        #expect(here.place(of: 9, in: 99) == .unknown)  // perhaps the one that cannot be looked at
+        let inside = ForeignProcesses(fake.procfs, own: 66)
+        #expect(inside.place(of: 3, in: 77) == .ended)  // others of that namespace are seen
+        #expect(inside.place(of: 3, in: 99) == .unknown)
+    }
+
     /// A process that started in tick 77 has run since some moment of that tick.
     @Test func aliveMeansNotStartedLater() {
         let tick = 1_000_000_000 / UInt64(sysconf(Int32(_SC_CLK_TCK)))

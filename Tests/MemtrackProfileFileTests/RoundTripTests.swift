@@ -127,14 +127,41 @@ import Testing
         var other = Fixture.loaded
         other.summary.host = "elsewhere"
         let foreign = try ProfileFile.encode(other).companion
-        for (companion, notes) in [(nil, 0), (foreign, 1), (Array("{}".utf8), 1)] as [([UInt8]?, Int)] {
+        for (companion, word) in [
+            (nil, "is not there"), (foreign, "belongs to another"), (Array("{}".utf8), "is damaged"),
+        ] as [([UInt8]?, String)] {
             let read = try ProfileFile.decode(
                 name: "p.pb.gz", profile: encoded.profile, companion: companion, wrappers: WrapperMatcher())
             #expect(!read.hasCompanion)
-            #expect(read.summary.notes.count == notes)
+            #expect(read.summary.notes.count == 1)
+            #expect(read.summary.notes.first?.hasPrefix("p.json \(word)") ?? false)
+            #expect(read.companionProblem == read.summary.notes.first)
             #expect(read.summary.program == "prog")
             #expect(read.profile.totals == Fixture.loaded.profile.totals)
         }
+    }
+
+    /// How exact the peak is, is in the profile itself; and where it is not known, it is not called exact.
+    @Test func theSlackOfThePeakOutlivesTheCompanion() throws {
+        var loaded = Fixture.loaded
+        for (slack, processes) in [(65_536, 1), (0, 1), (327_680, 4), (nil, 1)] as [(UInt64?, Int)] {
+            loaded.summary.profile?.peak = Peak(slackBytes: slack, processes: processes)
+            let encoded = try ProfileFile.encode(loaded)
+            for companion in [nil, encoded.companion] {
+                let read = try ProfileFile.decode(
+                    name: "p.pb.gz", profile: encoded.profile, companion: companion,
+                    wrappers: WrapperMatcher())
+                #expect(read.profile.peak.slackBytes == slack)
+                #expect(read.profile.peak.processes == processes)
+            }
+        }
+    }
+
+    @Test func aCompanionThatCannotBeReadIsNamedWithItsReason() throws {
+        let read = try ProfileFile.decode(
+            name: "p.pb.gz", profile: try ProfileFile.encode(Fixture.loaded).profile, companion: nil,
+            wrappers: WrapperMatcher(), unread: "has more than 64 MB and is not read")
+        #expect(read.companionProblem?.hasPrefix("p.json has more than 64 MB and is not read: ") ?? false)
     }
 
     /// A count that is added to the region must be added to the file.

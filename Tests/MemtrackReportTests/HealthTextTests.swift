@@ -21,10 +21,11 @@ import Testing
         }
     }
 
-    /// Counts that say nothing by themselves: bytes stand beside their blocks, early blocks are no loss, and of a
-    /// verification the stacks that were compared are the figure that counts.
+    /// Counts that say nothing by themselves: bytes stand beside their blocks, early blocks are no loss, of a
+    /// verification the stacks that were compared are the figure that counts, and what was inherited stands in the totals.
     private static let silent: Set = [
         "untrackedBytes", "uncountedBytes", "earlyBlocks", "verifyMismatches", "verifySkipped",
+        "inheritedFrees", "inheritedFreedBytes",
     ]
 
     @Test(arguments: RegionHealth.fields.map(\.name)) func hasALine(name: String) throws {

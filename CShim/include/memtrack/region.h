@@ -375,7 +375,7 @@ struct memtrack_header {
     uint32_t mapping_next;        /* entries of mappings that have been used, freed ones included    */
     uint32_t python;              /* MEMTRACK_PYTHON_*, and 3 << 24 | minor version << 16; 0: not asked for */
     uint32_t directory_pages;     /* bit n - 1: page n of the directory is there             */
-    uint32_t reserved;
+    uint32_t weight_shift;        /* blocks in the counters of cells are multiples of 2^-weight_shift: 0, or with sampling 8 */
     struct memtrack_mapping mappings[MEMTRACK_MAPPINGS];
 
     uint64_t livemap_side;        /* address of struct memtrack_side_entry[MEMTRACK_SIDE_SLOTS]: the blocks that stand in

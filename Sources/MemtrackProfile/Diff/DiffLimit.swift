@@ -40,9 +40,9 @@ public struct DiffLimit: Sendable, Hashable {
         }
     }
 
-    /// Whether a figure has grown by more, beyond what runs of one build differ by.
+    /// Whether a figure has grown by more.
     func isExceeded(_ change: DiffChange, oldTotal: Int64) -> Bool {
-        guard change.change > 0, !change.isNoise else { return false }
+        guard change.change > 0 else { return false }
         switch amount {
         case .share(let share): return Double(change.change) > share * Double(max(0, oldTotal))
         case .bytes(let limit), .allocations(let limit): return change.change > limit
@@ -62,29 +62,52 @@ public struct DiffOffender: Sendable {
 extension ProfileDiff {
     /// Of each row the figure that has grown most, measured by its total; totals first, then rows as `ranked`.
     public func offenders(_ limits: [DiffLimit], chosen: SampleType?) -> [DiffOffender] {
-        var result: [DiffOffender] = []
-        func worst(_ changes: [SampleType: DiffChange]) -> (SampleType, DiffChange, DiffLimit)? {
-            var found: (share: Double, type: SampleType, change: DiffChange, limit: DiffLimit)?
-            for limit in limits {
-                for type in limit.types(chosen: chosen) {
-                    let total = totals[type]?.old ?? 0
-                    guard let change = changes[type], limit.isExceeded(change, oldTotal: total) else {
-                        continue
-                    }
-                    let share = Double(change.change) / Double(max(1, total))
-                    if share > found?.share ?? -1 { found = (share, type, change, limit) }
+        candidates(chosen).compactMap { row, changes in
+            worst(changes, limits, chosen) { !$0.isNoise }?.of(row)
+        }
+    }
+
+    /// What would be an offender if its growth were not within noise.
+    public func suspects(_ limits: [DiffLimit], chosen: SampleType?) -> [DiffOffender] {
+        candidates(chosen).compactMap { row, changes in
+            guard worst(changes, limits, chosen, where: { !$0.isNoise }) == nil else { return nil }
+            return worst(changes, limits, chosen, where: \.isNoise)?.of(row)
+        }
+    }
+
+    private func candidates(_ chosen: SampleType?) -> [(row: DiffRow?, changes: [SampleType: DiffChange])] {
+        [(nil, totals)] + ranked(by: chosen).map { ($0, $0.changes) }
+    }
+
+    private func worst(
+        _ changes: [SampleType: DiffChange], _ limits: [DiffLimit], _ chosen: SampleType?,
+        where counts: (DiffChange) -> Bool
+    ) -> Excess? {
+        var found: Excess?
+        for limit in limits {
+            for type in limit.types(chosen: chosen) {
+                let total = totals[type]?.old ?? 0
+                guard let change = changes[type], counts(change), limit.isExceeded(change, oldTotal: total)
+                else { continue }
+                let share = Double(change.change) / Double(max(1, total))
+                if share > found?.share ?? -1 {
+                    found = Excess(share: share, type: type, change: change, limit: limit)
                 }
             }
-            return found.map { ($0.type, $0.change, $0.limit) }
         }
-        if let (type, change, limit) = worst(totals) {
-            result.append(DiffOffender(row: nil, type: type, change: change, limit: limit))
-        }
-        for row in ranked(by: chosen) {
-            if let (type, change, limit) = worst(row.changes) {
-                result.append(DiffOffender(row: row, type: type, change: change, limit: limit))
-            }
-        }
-        return result
+        return found
+    }
+}
+
+/// A figure beyond a limit.
+private struct Excess {
+    /// Of the figure's total.
+    var share: Double
+    var type: SampleType
+    var change: DiffChange
+    var limit: DiffLimit
+
+    func of(_ row: DiffRow?) -> DiffOffender {
+        DiffOffender(row: row, type: type, change: change, limit: limit)
     }
 }

@@ -57,6 +57,7 @@ struct DiffMatcher {
     private static func pool(_ items: [DiffSide.Item]) -> DiffSide.Item? {
         guard var result = items.max(by: { $0.weight < $1.weight }) else { return nil }
         result.keys = items.flatMap(\.keys)
+        result.parts = items.flatMap(\.parts)
         for run in result.runs.indices {
             result.runs[run] = items.reduce(into: Counters()) { $0 += $1.runs[run] }
         }

@@ -8,6 +8,8 @@ struct DiffSide {
         var label: DiffLabel
         /// One for each run.
         var runs: [Counters]
+        /// Stack by stack, of all runs; none where a row has no lines.
+        var parts: [DiffPart] = []
         /// Of the heaviest contribution so far: `label` is that one's.
         var weight: Int64 = .min
     }
@@ -18,9 +20,15 @@ struct DiffSide {
     /// Callers of each site, innermost first, with the allocations that came through them.
     private(set) var callers: [DiffKey: [(functions: [String], allocations: UInt64)]] = [:]
     private(set) var totals: [Counters]
+    private let tables: [StackTable]
+
+    /// Callers that the name of a row has.
+    private static let siteCallers = 3
+    private static let stackCallers = 8
 
     init(_ profiles: [LoadedProfile], by unit: DiffUnit) {
         totals = profiles.map(\.profile.totals)
+        tables = profiles.map(\.profile.table)
         for (run, loaded) in profiles.enumerated() {
             var names = DiffNames(loaded)
             let profile = loaded.profile
@@ -44,7 +52,9 @@ struct DiffSide {
         }
     }
 
-    private mutating func add(_ key: DiffKey, _ label: DiffLabel, _ counters: Counters, _ run: Int) {
+    private mutating func add(
+        _ key: DiffKey, _ label: DiffLabel, _ counters: Counters, _ run: Int, parts: [DiffPart] = []
+    ) {
         let weight = max(counters.liveBytes, Int64(clamping: counters.allocatedBytes))
         var item =
             items[key]
@@ -54,6 +64,7 @@ struct DiffSide {
             item.label = label
             item.weight = weight
         }
+        item.parts += parts
         items[key] = item
     }
 
@@ -61,20 +72,29 @@ struct DiffSide {
         _ site: Site, _ table: StackTable, _ names: inout DiffNames, _ run: Int
     ) {
         let key = names.key(of: site.id)
-        let callers = table.callers(of: site.heaviestStack(by: .live), limit: 3)
-        add(key, .frame(site.frame, callers: callers), site.counters, run)
+        let callers = table.callers(of: site.heaviestStack(by: .live), limit: Self.siteCallers)
         functions.insert(key.function)
+        var parts: [DiffPart] = []
         for share in site.stacks {
             var path: [String] = []
+            var lines = Hasher()
+            lines.combine(site.frame.line)
             var id = table.parent(of: table.siteStack(of: share.stack))
             while id != 0 {
-                let function = names.key(of: table.innermost(of: id)).function
+                let frame = table.innermost(of: id)
+                let function = names.key(of: frame).function
                 path.append(function)
                 functions.insert(function)
+                lines.combine(table.frame(frame).line)
                 id = table.parent(of: id)
             }
+            parts.append(
+                DiffPart(
+                    path: path.hashValue, lines: lines.finalize(), line: site.frame.line ?? 0, run: run,
+                    site: site.id, stack: share.stack, counters: share.counters))
             if run == 0 { self.callers[key, default: []].append((path, share.counters.allocations)) }
         }
+        add(key, .frame(site.frame, callers: callers), site.counters, run, parts: parts)
     }
 
     private mutating func addStacks(
@@ -82,17 +102,34 @@ struct DiffSide {
     ) {
         for share in site.stacks {
             var path: [String] = []
+            var lines = Hasher()
             var id = table.siteStack(of: share.stack)
             while id != 0 {
                 let frame = table.innermost(of: id)
                 let function = names.key(of: frame).function
                 if !table.isWrapper(frame), path.last != function { path.append(function) }
+                lines.combine(table.frame(frame).line)
                 id = table.parent(of: id)
             }
             add(
                 DiffKey(function: path.joined(separator: " ← ")),
-                .frame(site.frame, callers: table.callers(of: share.stack, limit: 8)), share.counters, run)
+                .frame(site.frame, callers: table.callers(of: share.stack, limit: Self.stackCallers)),
+                share.counters, run,
+                parts: [
+                    DiffPart(
+                        path: 0, lines: lines.finalize(), line: site.frame.line ?? 0, run: run,
+                        site: site.id, stack: share.stack, counters: share.counters)
+                ])
         }
+    }
+
+    /// What a row is called after one of its parts.
+    func label(of part: DiffPart, by unit: DiffUnit) -> DiffLabel {
+        let table = tables[part.run]
+        return .frame(
+            table.frame(part.site),
+            callers: table.callers(
+                of: part.stack, limit: unit == .stack ? Self.stackCallers : Self.siteCallers))
     }
 
     mutating func remove(_ key: DiffKey) -> Item? { items.removeValue(forKey: key) }

@@ -1,36 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import MemtrackRegion
 
-/// How a figure changed from the runs of one build to those of another.
-public struct DiffChange: Sendable, Hashable {
-    /// Medians.
-    public var old: Int64
-    public var new: Int64
-    /// Largest difference between two runs of one side; 0 for one run a side.
-    public var spread: Int64
-    /// The difference is no larger than what runs of one build differ by.
-    public var isNoise: Bool
-
-    public var change: Int64 { new &- old }
-
-    init(_ old: [Int64], _ new: [Int64], slack: Int64) {
-        self.old = Self.median(old)
-        self.new = Self.median(new)
-        func width(_ values: [Int64]) -> Int64 { (values.max() ?? 0) &- (values.min() ?? 0) }
-        spread = max(width(old), width(new))
-        let change = (self.new &- self.old).magnitude
-        isNoise = change != 0 && change <= max(spread, slack).magnitude
-    }
-
-    private static func median(_ values: [Int64]) -> Int64 {
-        let sorted = values.sorted()
-        let middle = sorted.count / 2
-        if sorted.isEmpty { return 0 }
-        if sorted.count % 2 == 1 { return sorted[middle] }
-        return sorted[middle - 1] &+ (sorted[middle] &- sorted[middle - 1]) / 2
-    }
-}
-
 public struct DiffRow: Sendable {
     public enum Kind: Sendable, Hashable {
         case both
@@ -48,7 +18,7 @@ public struct DiffRow: Sendable {
     public var changes: [SampleType: DiffChange]
 
     public func change(_ type: SampleType) -> DiffChange {
-        changes[type] ?? DiffChange([0], [0], slack: 0)
+        changes[type] ?? DiffChange([0], [0])
     }
 }
 
@@ -65,6 +35,11 @@ public struct ProfileDiff: Sendable {
     /// Number of runs.
     public var oldRuns: Int
     public var newRuns: Int
+    /// How far the true peak of either side may be above the recorded one.
+    public var peakDoubt: DiffDoubt
+    /// The most threads that a run of either side had; 0 if unknown.
+    public var oldThreads: UInt64
+    public var newThreads: UInt64
     public var totals: [SampleType: DiffChange]
     /// In no order.
     public var rows: [DiffRow]
@@ -74,21 +49,39 @@ public struct ProfileDiff: Sendable {
         oldRuns = old.count
         newRuns = new.count
         func slack(_ profiles: [LoadedProfile]) -> UInt64 {
-            profiles.map(\.profile.peak.slackBytes).max() ?? 0
+            profiles.compactMap(\.profile.peak.slackBytes).max() ?? 0
         }
-        let peakSlack = Int64(clamping: slack(old) &+ slack(new))
+        func threads(_ profiles: [LoadedProfile]) -> UInt64 {
+            profiles.map(\.profile.shim.threadsSeen).max() ?? 0
+        }
+        let doubt = DiffDoubt(old: slack(old), new: slack(new))
+        peakDoubt = doubt
+        (oldThreads, newThreads) = (threads(old), threads(new))
         func changes(_ old: [Counters], _ new: [Counters]) -> [SampleType: DiffChange] {
             var result: [SampleType: DiffChange] = [:]
             for type in Self.types {
                 result[type] = DiffChange(
-                    old.map(type.value), new.map(type.value), slack: type == .peakSpace ? peakSlack : 0)
+                    old.map(type.value), new.map(type.value),
+                    doubt: type == .peakSpace ? doubt : DiffDoubt())
             }
             return result
         }
-        var matcher = DiffMatcher(DiffSide(old, by: unit), DiffSide(new, by: unit))
+        let sides = (old: DiffSide(old, by: unit), new: DiffSide(new, by: unit))
+        var matcher = DiffMatcher(sides.old, sides.new)
         matcher.match()
         if unit == .site { matcher.absorb() }
-        totals = changes(matcher.oldTotals, matcher.newTotals)
+        let totals = changes(matcher.oldTotals, matcher.newTotals)
+        self.totals = totals
+        let growth = DiffGrowth(
+            wholes: Self.types.map { Double(Self.whole(of: $0, totals)) }, oldRuns: old.count,
+            newRuns: new.count)
+        /// The line that changed most; the heaviest where none did.
+        func label(_ pair: DiffMatcher.Pair, _ item: DiffSide.Item) -> DiffLabel {
+            guard let found = growth.largest(pair.old?.parts ?? [], pair.new?.parts ?? []) else {
+                return item.label
+            }
+            return (found.isNew ? sides.new : sides.old).label(of: found.part, by: unit)
+        }
         let nothing = (
             old: Array(repeating: Counters(), count: old.count),
             new: Array(repeating: Counters(), count: new.count)
@@ -96,7 +89,7 @@ public struct ProfileDiff: Sendable {
         rows = matcher.pairs.compactMap { pair in
             guard let item = pair.new ?? pair.old else { return nil }
             return DiffRow(
-                label: item.label,
+                label: label(pair, item),
                 kind: pair.old == nil ? .new : (pair.new == nil ? .gone : .both), isMoved: pair.isMoved,
                 inlined: pair.inlined,
                 changes: changes(pair.old?.runs ?? nothing.old, pair.new?.runs ?? nothing.new))
@@ -109,9 +102,12 @@ public struct ProfileDiff: Sendable {
         guard let type else { return Self.types.map { weight(row, $0) }.max { abs($0) < abs($1) } ?? 0 }
         let change = row.change(type)
         if change.isNoise { return 0 }
+        return Double(change.change) / Double(Self.whole(of: type, totals))
+    }
+
+    private static func whole(of type: SampleType, _ totals: [SampleType: DiffChange]) -> UInt64 {
         let whole = totals[type == .inuseSpace ? .peakSpace : type]
-        let largest = max(whole?.old.magnitude ?? 0, whole?.new.magnitude ?? 0, 1)
-        return Double(change.change) / Double(largest)
+        return max(whole?.old.magnitude ?? 0, whole?.new.magnitude ?? 0, 1)
     }
 
     /// What grew comes first, the most first; what shrank last, the most last.

@@ -51,8 +51,7 @@ public struct TypeDiff: Sendable {
         newElapsed = sides.1.last?.elapsed ?? 0
         let runs = (sides.0.map(Self.byKey), sides.1.map(Self.byKey))
         func change(_ rows: ([TypeRow?], [TypeRow?]), _ value: (TypeRow) -> Int64) -> DiffChange {
-            DiffChange(
-                rows.0.map { $0.map(value) ?? 0 }, rows.1.map { $0.map(value) ?? 0 }, slack: 0)
+            DiffChange(rows.0.map { $0.map(value) ?? 0 }, rows.1.map { $0.map(value) ?? 0 })
         }
         let keys = Set((runs.0 + runs.1).flatMap(\.keys))
         rows = keys.compactMap { key in
@@ -69,7 +68,7 @@ public struct TypeDiff: Sendable {
             return row
         }
         func sum(_ value: (TypeTable) -> Int64) -> DiffChange {
-            DiffChange(sides.0.map(value), sides.1.map(value), slack: 0)
+            DiffChange(sides.0.map(value), sides.1.map(value))
         }
         count = sum { Int64(clamping: $0.rows.reduce(0) { $0 + $1.count }) }
         bytes = sum { Int64(clamping: $0.bytes) }

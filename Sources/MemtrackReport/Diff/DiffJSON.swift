@@ -14,10 +14,12 @@ public enum DiffJSON {
         do {
             let document = Document(
                 by: diff.unit.rawValue, old: old.map(Source.init), new: new.map(Source.init),
+                notes: DiffNotes.sentences(old, new),
                 totals: changes(diff.totals),
                 rows: diff.ranked(by: options.figure).map(Row.init),
                 limits: options.limits.map(\.text),
                 offenders: diff.offenders(options.limits, chosen: options.figure).map(Offender.init),
+                suspects: diff.suspects(options.limits, chosen: options.figure).map(Offender.init),
                 objects: (try? types.get()).map(Objects.init))
             return Array(try encoder.encode(document)) + [UInt8(ascii: "\n")]
         } catch {
@@ -30,10 +32,14 @@ public enum DiffJSON {
         var by: String
         var old: [Source]
         var new: [Source]
+        /// What must be known before any figure.
+        var notes: [String]
         var totals: [String: Change]
         var rows: [Row]
         var limits: [String]
         var offenders: [Offender]
+        /// Beyond a limit, but within noise.
+        var suspects: [Offender]
         /// null where a side has no types.
         @OrNull var objects: Objects?
     }
@@ -92,6 +98,8 @@ public enum DiffJSON {
         @OrNull var percent: Double?
         var spread: Int64
         var noise: Bool
+        /// `runs` or `peak`; null where the change is none.
+        @OrNull var noiseCause: String?
 
         init(_ change: DiffChange) {
             old = change.old
@@ -100,6 +108,7 @@ public enum DiffJSON {
             percent = change.old == 0 ? nil : Double(change.change) / Double(change.old.magnitude) * 100
             spread = change.spread
             noise = change.isNoise
+            noiseCause = change.noise?.rawValue
         }
     }
 

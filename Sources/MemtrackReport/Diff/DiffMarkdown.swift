@@ -21,13 +21,21 @@ public enum DiffMarkdown {
         let changed = all.filter { diff.weight($0, options.figure) != 0 }
         let offenders = diff.offenders(options.limits, chosen: options.figure)
         var text = "### Memory: \(cell(title.old)) → \(cell(title.new))\n\n"
+        if !title.notes.isEmpty {
+            text += title.notes.map { "* \(cell(Escape.text($0)))\n" }.joined() + "\n"
+        }
         if !options.limits.isEmpty {
+            let suspects = diff.suspects(options.limits, chosen: options.figure)
             let limits = options.limits.map(\.text).joined(separator: ", ")
+            let noise = suspects.isEmpty ? "" : " beyond noise"
             text +=
                 offenders.isEmpty
-                ? "Nothing has grown by more than \(limits).\n\n" : "**Grown by more than \(limits):**\n\n"
-            for offender in offenders.prefix(options.limit) { text += "* \(cell(offender.sentence))\n" }
-            if !offenders.isEmpty { text += "\n" }
+                ? "Nothing has grown by more than \(limits)\(noise).\n\n"
+                : "**Grown by more than \(limits):**\n\n"
+            text += list(offenders, options)
+            if let reasons = diff.reasons(suspects.map(\.change)) {
+                text += "Within noise, because \(reasons):\n\n" + list(suspects, options)
+            }
         }
         text += "| total | old | new | change | % |\n|---|--:|--:|--:|--:|\n"
         for type in ProfileDiff.types {
@@ -50,6 +58,11 @@ public enum DiffMarkdown {
             text += "\n\(changed.count - rows.count) more with smaller changes.\n"
         }
         return text
+    }
+
+    private static func list(_ offenders: [DiffOffender], _ options: DiffOptions) -> String {
+        if offenders.isEmpty { return "" }
+        return offenders.prefix(options.limit).map { "* \(cell($0.sentence))\n" }.joined() + "\n"
     }
 
     private static func values(_ change: DiffChange, _ type: SampleType) -> String {

@@ -30,8 +30,11 @@ public struct DiffOptions: Sendable {
 public struct DiffTitle: Sendable {
     public var old: String
     public var new: String
+    /// What must be known before any figure; not escaped.
+    public var notes: [String]
 
     public init(_ old: [LoadedProfile], _ new: [LoadedProfile]) {
+        notes = DiffNotes.sentences(old, new)
         self.old = Self.text(old)
         self.new = Self.text(new)
     }
@@ -54,6 +57,7 @@ public enum DiffText {
         lines.rule("memtrack diff")
         lines.add([Span("  old  ", .dim), Span(title.old)])
         lines.add([Span("  new  ", .dim), Span(title.new)])
+        for note in title.notes { lines.paragraph(Escape.text(note), mark: "! ", tone: .warning) }
         lines.blank()
         lines.section("Totals", diff.oldRuns + diff.newRuns > 2 ? "medians of the runs of each side" : "")
         writeTotals(diff, to: &lines)
@@ -94,6 +98,9 @@ public enum DiffText {
                     }))
         }
         table.write(to: &lines)
+        if let reasons = diff.reasons(ProfileDiff.types.compactMap { diff.totals[$0] }) {
+            lines.paragraph("≈ within noise: \(reasons).", tone: .dim)
+        }
     }
 
     private static func noise(_ change: DiffChange) -> String { change.isNoise ? "   ≈ within noise" : "" }
@@ -159,15 +166,28 @@ public enum DiffText {
     ) {
         if options.limits.isEmpty { return }
         let offenders = diff.offenders(options.limits, chosen: options.figure)
+        let suspects = diff.suspects(options.limits, chosen: options.figure)
         lines.blank()
         let limits = options.limits.map(\.text).joined(separator: ", ")
         if offenders.isEmpty {
-            lines.section("Nothing has grown by more than \(limits)")
-            return
+            lines.section(
+                "Nothing has grown by more than \(limits)" + (suspects.isEmpty ? "" : " beyond noise"))
+        } else {
+            lines.section("Grown by more than \(limits)")
         }
-        lines.section("Grown by more than \(limits)")
+        write(offenders, mark: "! ", tone: .warning, options, to: &lines)
+        if let reasons = diff.reasons(suspects.map(\.change)) {
+            lines.paragraph("Within noise, because \(reasons):", tone: .dim)
+            write(suspects, mark: "≈ ", tone: .dim, options, to: &lines)
+        }
+    }
+
+    private static func write(
+        _ offenders: [DiffOffender], mark: String, tone: Tone, _ options: DiffOptions,
+        to lines: inout TextLines
+    ) {
         for offender in offenders.prefix(options.limit) {
-            lines.paragraph(offender.sentence, mark: "! ", tone: .warning)
+            lines.paragraph(offender.sentence, mark: mark, tone: tone)
         }
         if offenders.count > options.limit {
             lines.paragraph("and \(offenders.count - options.limit) more", tone: .dim)

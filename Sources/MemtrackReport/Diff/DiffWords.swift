@@ -53,6 +53,28 @@ extension DiffChange {
     }
 }
 
+extension ProfileDiff {
+    /// Why a change is within noise; nil where it is not.
+    func reason(_ change: DiffChange) -> String? {
+        guard let noise = change.noise else { return nil }
+        switch noise {
+        case .runs: return "runs of one build differ by as much"
+        case .peak:
+            let (slack, count) =
+                change.change > 0 ? (peakDoubt.old, oldThreads) : (peakDoubt.new, newThreads)
+            let threads = count > 1 ? FigureText.count(count) + " threads" : "several threads"
+            return "the peak of a program with \(threads) is known to \(FigureText.shortBytes(slack)) only"
+        }
+    }
+
+    /// The reasons of several changes, each once.
+    func reasons(_ changes: [DiffChange]) -> String? {
+        var texts: [String] = []
+        for text in changes.compactMap(reason) where !texts.contains(text) { texts.append(text) }
+        return texts.isEmpty ? nil : texts.joined(separator: "; ")
+    }
+}
+
 extension DiffRow {
     /// `new`, `gone`, `moved` and what else must be known of a row.
     private func marks(isNoise: Bool) -> String {

@@ -73,8 +73,7 @@ enum PageFacts {
             return "the sum of the peaks of \(peak.processes) processes: no more than that at any moment"
         }
         let moment = summary.secondsToPeak.map { "at +\(FigureText.duration($0)), " } ?? ""
-        return moment
-            + (peak.slackBytes == 0
-                ? "exact" : "within \(FigureText.shortBytes(peak.slackBytes)) of the highest")
+        guard let slack = peak.slackBytes else { return moment + "how exact is not known" }
+        return moment + (slack == 0 ? "exact" : "within \(FigureText.shortBytes(slack)) of the highest")
     }
 }

@@ -11,6 +11,9 @@ enum Allowed {
     static let pidNamespaces =
         geteuid() == 0 && Command.has("unshare") && succeeds(["unshare", "-p", "--fork", "true"])
 
+    static let timeNamespaces =
+        geteuid() == 0 && Command.has("unshare") && succeeds(["unshare", "-T", "--boottime", "-5", "true"])
+
     static let tracing = Command.has("strace") && succeeds(["strace", "-qq", "-o", "/dev/null", "true"])
 
     static let filtering = succeeds(["grep", "-q", "^Seccomp_filters:", "/proc/self/status"])

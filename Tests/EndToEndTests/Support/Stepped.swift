@@ -19,6 +19,7 @@ struct TypeAnswer: Decodable {
         var bytes: Int
         var blocks: Int
         var changedBlocks: Int
+        var elapsedSeconds: Double
         var problems: [String]
     }
 

@@ -3,12 +3,12 @@ internal import Glibc
 internal import MemtrackProcfs
 internal import MemtrackProfile
 
-/// Programs of the session that run without the library: an environment made from scratch lost it (`env -i`), or the loader
-/// has no part in them (static ones, most of Go). Nothing else knows of them, and a report that does not name them says of a
-/// server behind a script that 0 B are live.
+/// Programs that a counted one has started without a region in between (vfork, posix_spawn) and that run without the library:
+/// an environment made from scratch has lost it, or the loader has no part in them (static ones, most of Go). Those that
+/// took the place of a counted program are `UncountedPrograms`.
 ///
 /// One that lives for less than two looks is not found.
-final class UncountedProcesses {
+final class UncountedChildren {
     private enum Reason { case environment, loader }
 
     private struct Found {
@@ -35,15 +35,15 @@ final class UncountedProcesses {
         libraries = [PreloadLibrary.fileName] + [other].compactMap { $0 }
     }
 
-    /// - Parameter counted: PIDs that have a region.
-    func look(counted: Set<Int32>) {
+    /// - Parameter known: PIDs that have or had a region.
+    func look(known: Set<Int32>) {
         let (now, start) = (Clocks.monotonicNanoseconds, Clocks.threadNanoseconds)
         guard cost.isDue(at: now), found.count < Self.limit else { return }
         defer { cost.spent(Clocks.threadNanoseconds &- start, until: now) }
         let own = (try? procfs.identity(of: program)).map { [$0] } ?? []
         var seen: [Int32: (startTicks: UInt64, executable: String, since: UInt64)] = [:]
         for process in own + procfs.descendants(of: program)
-        where !process.hasEnded && !counted.contains(process.pid) {
+        where !process.hasEnded && !known.contains(process.pid) {
             guard let executable = try? procfs.executable(of: process.pid),
                 let maps = try? procfs.maps(of: process.pid),
                 !maps.contains(where: { libraries.contains(Frame.baseName($0.path)) }),
