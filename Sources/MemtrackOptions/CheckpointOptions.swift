@@ -7,12 +7,12 @@ public import MemtrackSession
 /// How often a monitor looks, and what its tables show.
 public struct CheckpointOptions: ParsableArguments {
     @Option(
-        name: .shortAndLong, parsing: .unconditional,
+        name: [.customShort("i", allowingJoined: true), .long], parsing: .unconditional,
         help: .init("Seconds between checkpoints; 0 for none. Fractions are allowed.", valueName: "seconds"))
     var interval: String = "30"
 
     @Option(
-        name: [.customShort("l"), .long], parsing: .unconditional,
+        name: [.customShort("l", allowingJoined: true), .long], parsing: .unconditional,
         help: .init("Rows of each table.", valueName: "n"))
     var objectLimit: Int = 10
 

@@ -9,6 +9,9 @@ public struct ProcessImages: Sendable {
     /// What it is now, or was at its end.
     public var last: ProcessRecord { images[images.count - 1] }
 
+    /// The last one is counted, and no other has taken its place that is not.
+    public var isLiveKnown: Bool { last.totals != nil && !last.wasReplaced }
+
     /// Programs that it was before, each once, by the names of their files.
     public var earlier: [String] {
         let own = Frame.baseName(last.executable)
@@ -26,9 +29,8 @@ public struct ProcessImages: Sendable {
         let counted = images.compactMap(\.totals)
         guard let largest = counted.max(by: { $0.peakBytes < $1.peakBytes }) else { return nil }
         var sum = Counters()
-        let isCurrent = last.totals != nil && !last.wasReplaced
-        for counters in counted.dropLast(isCurrent ? 1 : 0) { sum += counters.settled }
-        if isCurrent, let own = last.totals { sum += own }
+        for counters in counted.dropLast(isLiveKnown ? 1 : 0) { sum += counters.settled }
+        if isLiveKnown, let own = last.totals { sum += own }
         sum.peakBlocks = largest.peakBlocks
         sum.peakBytes = largest.peakBytes
         return sum

@@ -24,7 +24,8 @@ public enum SiteOrder: String, Sendable, Hashable, CaseIterable {
         }
     }
 
-    /// Sorts sites; of those that have not grown the largest comes first. Other ties are broken by function, file, line and module, so the order is always the same.
+    /// Sorts sites; ties are broken by live size, as where nothing has grown, then by function, file, line and module, so the
+    /// order is always the same.
     ///
     /// - Parameters:
     ///   - table: of the profile that the sites are of; without one their texts are compared, which takes longer.
@@ -35,10 +36,8 @@ public enum SiteOrder: String, Sendable, Hashable, CaseIterable {
         let weights = sites.map { weight($0.counters, change: change($0.id)) }
         return sites.indices.sorted { left, right in
             if weights[left] != weights[right] { return weights[left] > weights[right] }
-            if self == .growth {
-                let live = (sites[left].counters.liveBytes, sites[right].counters.liveBytes)
-                if live.0 != live.1 { return live.0 > live.1 }
-            }
+            let live = (sites[left].counters.liveBytes, sites[right].counters.liveBytes)
+            if live.0 != live.1 { return live.0 > live.1 }
             return table?.precedes(sites[left].id, sites[right].id)
                 ?? Frame.precedes(sites[left].frame, sites[right].frame)
         }.map { sites[$0] }

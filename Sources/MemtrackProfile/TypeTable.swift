@@ -124,7 +124,7 @@ public struct TypeTable: Sendable {
         return result
     }
 
-    /// Rows in an order of `--sort`. Ties go by size, as where nothing has grown, then by name, so the order is always the same.
+    /// Rows in an order of `--sort`. Ties go by size, as where nothing has grown, then by name: the order is always the same.
     public func sorted(by order: SiteOrder) -> [TypeRow] {
         func weight(_ row: TypeRow) -> Int64 {
             switch order {

@@ -142,7 +142,7 @@ public enum FinalReport {
         lines.blank()
         lines.section("Most allocations", "where the allocator is kept busy" + filter)
         tables.writeCount(to: &lines)
-        if !profile.sizeClasses.isEmpty {
+        if options.limit > 0, !profile.sizeClasses.isEmpty {
             lines.blank()
             let table = SizeClassTable(
                 shares: profile.sizeClasses, limit: options.limit, sampling: profile.sampling)

@@ -22,7 +22,7 @@ enum MarkText {
     /// Whole numbers without a fraction: most gauges count something.
     private static func value(_ value: Double) -> String {
         if value.isNaN { return "not a number" }
-        if value.isInfinite { return value < 0 ? "-∞" : "∞" }
+        guard value.isFinite else { return value < 0 ? "-Infinity" : "Infinity" }
         return Int64(exactly: value).map { FigureText.count($0) } ?? "\(value)"
     }
 }

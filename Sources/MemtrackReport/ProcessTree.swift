@@ -120,9 +120,10 @@ struct ProcessTree {
             state += "  was " + process.earlier.map { Escape.text($0) }.joined(separator: ", ")
         }
         if last.totals == nil { state += "  not counted" }
+        if last.wasReplaced { state += "  became one that is not counted" }
         if last.isAlive { state += "  still running" }
         return Table.Row(
-            cells: Self.cells(process.totals, rss: process.figures?.rss, isLiveKnown: last.totals != nil),
+            cells: Self.cells(process.totals, rss: process.figures?.rss, isLiveKnown: process.isLiveKnown),
             text: { room in
                 let branch = DisplayWidth.truncateMiddle(
                     Self.branch(place, levels: levels, room: room), to: room / 2)

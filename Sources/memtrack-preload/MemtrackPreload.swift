@@ -90,6 +90,9 @@ struct MemtrackPreload: ParsableCommand {
         switch first {
         case "--help", "-h", "-help": throw CleanExit.helpRequest(self)
         case "--version": throw CleanExit.message(Self.configuration.version)
+        case "--pid", "-p":
+            throw ValidationError(
+                "a process that runs is followed by another command; write: memtrack attach --pid N")
         default:
             throw ValidationError(
                 "unknown option '\(first)'; for a program of that name write: memtrack-preload -- \(first)")
@@ -139,6 +142,7 @@ struct MemtrackPreload: ParsableCommand {
             ("MEMTRACK_PYTHON_STACKS", native ? "0" : "1"),
         ]
         plan.countsObjects = !noObjects
+        plan.monitor.countsChildren = !noChildren && followExec != "off"
         plan.monitor.keepsRegions = keep
         try outputs.apply(to: &plan.monitor) { .standard(directory: $0) }
         plan.outputs = outputs

@@ -54,7 +54,7 @@ struct DiffCommand: ParsableCommand {
     var failAbove: [String] = []
 
     @Option(
-        name: [.customShort("l"), .long], parsing: .unconditional,
+        name: [.customShort("l", allowingJoined: true), .long], parsing: .unconditional,
         help: .init("Rows.", valueName: "n"))
     var objectLimit: Int = 20
 

@@ -33,7 +33,7 @@ struct ObjectsCommand: ParsableCommand {
     var sort: String = "live"
 
     @Option(
-        name: [.customShort("l"), .long], parsing: .unconditional,
+        name: [.customShort("l", allowingJoined: true), .long], parsing: .unconditional,
         help: .init("Rows of the table.", valueName: "n"))
     var objectLimit: Int = 20
 
@@ -67,6 +67,11 @@ struct ObjectsCommand: ParsableCommand {
         guard let table = loaded.summary.types else { throw ReportError.noTypes(loaded.name) }
         // A table without a single process in it is no answer.
         if table.processes == 0, let problem = table.problems.first { throw ObjectsFailure(text: problem) }
+        if order == .growth, table.changeSince == nil {
+            throw ValidationError(
+                "\(loaded.name) has one look at its objects, so nothing is known of growth; give --sort live or count"
+            )
+        }
         var options = TypeTableText.Options(
             limit: min(objectLimit, 100_000), order: order ?? .live, filter: filter)
         options.sites = filter == nil ? 2 : 5

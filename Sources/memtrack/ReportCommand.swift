@@ -29,7 +29,7 @@ struct ReportCommand: ParsableCommand {
     var view: String?
 
     @Option(
-        name: [.customShort("l"), .long], parsing: .unconditional,
+        name: [.customShort("l", allowingJoined: true), .long], parsing: .unconditional,
         help: .init(
             "Rows of each table, or lines of a tree (default: 10; 20 with --view, 100 for trees).",
             valueName: "n"))

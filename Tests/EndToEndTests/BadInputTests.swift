@@ -77,6 +77,7 @@ import Testing
                 "--report and --json are one file, a; give them different"
             ),
             (["-o", "--no-objects", "true"], "contradict"),
+            (["--pid", "4711"], "write: memtrack attach --pid N"), (["-ix", "true"], "'x' is no interval"),
             (["--native", "true"], "--native says whose frames --objects shows"),
             ([], "no PROGRAM given; try"),
             (["--"], "no PROGRAM given"), (["--json"], "Missing value for '--json"),

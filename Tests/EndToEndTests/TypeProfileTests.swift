@@ -122,6 +122,29 @@ import Testing
         #expect(try programs.memtrack(["objects", profile, "--csv"]).contains("Python,dict,"))
     }
 
+    /// The time of a look at a process that runs is now; and one look knows of no growth.
+    @Test func oneLook() throws {
+        let session = try Session(listedFor: getpid())
+        let program = try Stepped(
+            [try Compiled.fixture("attached.c")], ["MEMTRACK_OBJECTS": "1"], in: session)
+        _ = try program.line("ready")
+        let place = try TemporaryDirectory()
+        let saved = place.file("now.pb.gz")
+        usleep(300_000)
+        let pid = "\(program.running.pid)"
+        let run = try Command.run([
+            try Build.reader(), "report", "--pid", pid, "--objects", "--output", saved,
+        ])
+        #expect(run.isSuccess, "\(run.errorText)")
+        let json = try JSONSerialization.jsonObject(
+            with: Data(contentsOf: URL(fileURLWithPath: place.file("now.json"))))
+        let objects = try #require((json as? [String: Any])?["objects"] as? [String: Any])
+        #expect(try #require(objects["elapsedSeconds"] as? Double) > 0.3)
+        let growth = try Command.run([try Build.reader(), "objects", saved, "--sort", "growth"])
+        #expect(growth.end == .exited(64) && growth.errorText.contains("has one look at its objects"))
+        _ = try program.finish()
+    }
+
     @Test func withoutTypes() throws {
         let programs = try ProfiledProgram()
         let bare = try programs.profile(["/bin/true"], as: "bare")

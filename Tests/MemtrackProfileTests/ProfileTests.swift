@@ -192,7 +192,7 @@ import Testing
             order.sorted(sites, change: { change[$0] ?? 0 }).map(\.frame.function).joined()
         }
         #expect(names(.live) == "dabc")
-        #expect(names(.count) == "bcad")
+        #expect(names(.count) == "bcda")
         #expect(names(.allocated) == "dbca")
         #expect(names(.peak) == "bacd")
         #expect(names(.growth, [1: 5, 4: -3]) == "cabd")

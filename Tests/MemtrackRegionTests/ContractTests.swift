@@ -96,7 +96,8 @@ import Testing
                 ("livemap_unit", \.livemap_unit), ("livemap_chunk_shift", \.livemap_chunk_shift),
                 ("own_private_bytes", \.own_private_bytes), ("own_reserved_bytes", \.own_reserved_bytes),
                 ("health", \.health), ("mapping_next", \.mapping_next), ("python", \.python),
-                ("directory_pages", \.directory_pages), ("weight_shift", \.weight_shift), ("mappings", \.mappings),
+                ("directory_pages", \.directory_pages), ("weight_shift", \.weight_shift),
+                ("mappings", \.mappings),
                 ("livemap_side", \.livemap_side), ("python_before", \.python_before),
             ])
     }

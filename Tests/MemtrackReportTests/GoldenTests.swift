@@ -84,28 +84,15 @@ import Testing
             })
         session.gauges = [
             RegionGauge(name: "queue", value: 27_000), RegionGauge(name: "load", value: 0.5),
-            RegionGauge(name: "odd", value: .nan),
+            RegionGauge(name: "odd", value: .nan), RegionGauge(name: "far", value: -.infinity),
         ]
         let options = FinalReport.Options(limit: 2)
         let text = FinalReport.render(session, layout: Layout(width: 100), options: options)
         #expect(text.contains("From the program   the last 2 of 3 marks\n  ◆ +2.0s batch 2"))
         #expect(text.contains("◆ +3.0s batch 3") && !text.contains("batch 1") && !text.contains("\u{7}"))
         #expect(text.contains("○ queue = 27,000\n  ○ load = 0.5\n"))
-        session.gauges = [
-            RegionGauge(name: "a", value: .infinity), RegionGauge(name: "b", value: -.infinity),
-            RegionGauge(name: "c", value: .nan),
-        ]
-        #expect(
-            FinalReport.render(session, layout: Layout(width: 100)).contains(
-                "○ a = ∞\n  ○ b = -∞\n  ○ c = not a number\n"))
-    }
-
-    /// 0 rows are no row, in tables of sites as in those of objects.
-    @Test func noRowsWhereNoneAreAskedFor() throws {
-        let options = FinalReport.Options(limit: 0)
-        let text = FinalReport.render(
-            try Fixture.session(), layout: Layout(width: 100), options: options)
-        #expect(!text.contains("Index::insert") && text.contains("more sites"))
+        let all = FinalReport.render(session, layout: Layout(width: 100))
+        #expect(all.contains("○ odd = not a number\n  ○ far = -Infinity\n"))
     }
 
     @Test func keepsTheLastOfAnyNumber() throws {
@@ -118,6 +105,14 @@ import Testing
         }
         #expect(session.markers.count == SessionSummary.markersKept && session.markerCount == 2_400)
         #expect(session.markers.last?.monotonicNanoseconds == 2_399)
+    }
+
+    /// No rows are asked for: each table is one sum.
+    @Test func noRowsWhereNoneAreAskedFor() throws {
+        let text = FinalReport.render(
+            try Fixture.session(), layout: Layout(width: 120), options: FinalReport.Options(limit: 0))
+        #expect(!text.contains("Index::insert") && text.contains("11 more sites"), "\(text)")
+        #expect(!text.contains("Size classes"))
     }
 
     @Test func noRateWithoutADuration() throws {

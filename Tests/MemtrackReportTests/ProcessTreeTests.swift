@@ -96,6 +96,23 @@ import Testing
         #expect(!FinalReport.render(session, layout: Layout(width: 120)).contains("exec"))
     }
 
+    /// What it became may not be counted: then nobody knows what is live, and what its wrappers held is not.
+    @Test func whatBecameUncountedHasNothingLive() throws {
+        var session = try Fixture.session()
+        session.processes = [Self.wrapped[1], Self.wrapped[0]]
+        func rows() -> [String] {
+            let text = FinalReport.render(session, layout: Layout(width: 120))
+            return text.split(separator: "\n").drop { !$0.hasPrefix("Processes") }.dropFirst(2).prefix(4)
+                .map { $0.split(whereSeparator: { $0 == " " }).joined(separator: " ") }
+        }
+        #expect(rows()[0] == "· 48.83 KB 100 · env (9) became one that is not counted")
+        #expect(rows()[3] == "4.88 KB · 120 · 2 processes")
+        session.processes.append(
+            ProcessRecord(
+                pid: 9, parentPID: 1, executable: "/srv/static", createdMonotonicNanoseconds: 2, totals: nil))
+        #expect(rows()[0] == "· 48.83 KB 100 · static (9) was env not counted")
+    }
+
     /// A program that was another one first is worth a tree, one that never was is not.
     @Test func oneImageHasNoTree() throws {
         var session = try Fixture.session()

@@ -149,6 +149,15 @@ extension Fixture {
                 "by size: with one look only, growth is not known"))
     }
 
+    /// Where nothing has grown the largest come first, not those with the first names.
+    @Test func withoutGrowthTheLargestComeFirst() throws {
+        let table = Fixture.types(step: 1)
+        let rows = table.sorted(by: .growth).map(\.totalBytes)
+        #expect(rows == rows.sorted(by: >))
+        let sites = SiteOrder.growth.sorted(Fixture.bot(step: 1).profile().sites).map(\.counters.liveBytes)
+        #expect(sites == sites.sorted(by: >))
+    }
+
     @Test func screens() throws {
         var options = TypeTableText.Options(limit: 4, order: .growth)
         let earlier = Fixture.types(step: 0)
