@@ -37,7 +37,9 @@ struct CxxTypes {
     }
 
     private static func name(ofVTable address: UInt64, _ words: WordCache, _ modules: ModuleMap) -> String? {
-        if let info = words.word(address &- 8), modules.contains(info),
+        // The word before is the way to the object's start: an object begins there. In a type_info, whose neighbours are pointers
+        // to others, it is a name.
+        if words.word(address &- 16) == 0, let info = words.word(address &- 8), modules.contains(info),
             let infoTable = words.word(info), modules.contains(infoTable),
             let classInfo = words.word(infoTable &- 8), modules.contains(classInfo),
             let className = mangledName(of: classInfo, words), infoClasses.contains(className),

@@ -125,7 +125,7 @@ public enum AllocationWrappers {
                 "PyObject_Malloc", "PyObject_Calloc", "PyObject_Realloc", "_PyObject_Malloc",
                 "_PyObject_Calloc", "_PyObject_Realloc", "_PyObject_New", "_PyObject_NewVar",
                 "_PyObject_GC_New", "_PyObject_GC_NewVar", "_PyObject_GC_Malloc", "_PyObject_GC_Calloc",
-                "_PyObject_GC_Resize", "PyObject_GC_New", "PyType_GenericAlloc", "_PyType_AllocNoTrack",
+                "_PyObject_GC_Resize", "_PyObject_GC_Alloc", "_PyObject_MallocWithType", "PyObject_GC_New", "PyType_GenericAlloc", "_PyType_AllocNoTrack",
                 "PyType_GenericNew", "_PyObject_Arena_Alloc", "_PyObject_ArenaMmap", "_PyObject_ArenaMalloc",
                 "new_arena", "allocate_from_new_pool", "pymalloc_alloc", "pymalloc_realloc", "gc_alloc",
                 "_PyBytes_FromSize", "PyBytes_FromStringAndSize", "PyUnicode_New", "_PyUnicode_New",

@@ -41,6 +41,8 @@ public struct TypeAccumulator {
         static let noStack = id(BuiltInFrame.noStack)
     }
 
+    private var gaps: [String] = []
+
     public init() {}
 
     /// - Parameters:
@@ -168,6 +170,11 @@ public struct TypeAccumulator {
         }
     }
 
+    /// A sentence on what the table lacks.
+    public mutating func add(gap: String) {
+        if !gaps.contains(gap) { gaps.append(gap) }
+    }
+
     private static let processesNamed = 3
 
     /// The sum of everything added so far.
@@ -184,6 +191,7 @@ public struct TypeAccumulator {
             let names = processes.prefix(Self.processesNamed).joined(separator: ", ")
             return "No types for " + names + (more > 0 ? " and \(more) more" : "") + ": \(error)."
         }
+        result.problems += gaps
         return result
     }
 }

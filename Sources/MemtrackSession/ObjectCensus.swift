@@ -19,6 +19,8 @@ public final class ObjectCensus {
         fileprivate var pid: Int32
         fileprivate var executable: String
         fileprivate var result: Result<CensusResult, CensusError>
+        /// CPython keeps its small objects where nobody has counted them.
+        fileprivate var lacksSmallObjects = false
         fileprivate var changedBlocks: UInt64 = 0
         fileprivate var seconds: Double = 0
     }
@@ -39,8 +41,11 @@ public final class ObjectCensus {
             let census = Census(
                 snapshot.liveMap, memory: ReadableProcess(pid: identity.pid, procfs: procfs),
                 modules: modules.map)
-            outcome.result = .success(
-                try census.run(expecting: Int(clamping: snapshot.totals.liveBlocks)))
+            let result = try census.run(expecting: Int(clamping: snapshot.totals.liveBlocks))
+            outcome.result = .success(result)
+            outcome.lacksSmallObjects =
+                snapshot.python == .notAsked && result.types.contains { $0.runtime == .python }
+                && !usesMalloc(identity.pid)
         } catch {
             outcome.result = .failure(error)
         }
@@ -60,7 +65,20 @@ public final class ObjectCensus {
     }
 }
 
+extension ObjectCensus {
+    /// Whether a Python program was told to take its objects from malloc, or that is not known.
+    private func usesMalloc(_ pid: Int32) -> Bool {
+        guard let text = procfs.environmentText(of: pid) else { return true }
+        return text.split(separator: 0).contains { $0.starts(with: "PYTHONMALLOC=".utf8) }
+    }
+}
+
 extension ObjectCensus.Outcome {
+    private var gap: String {
+        "\(Frame.baseName(executable)) (\(pid)) was started without -o: its objects of at most 512 bytes are not in the table. "
+            + "Start it with memtrack-preload -o, or with MEMTRACK_OBJECTS=1 beside LD_PRELOAD."
+    }
+
     /// - Parameter types: made with the first outcome, so that a table exists wherever a census was tried.
     func add(
         to types: inout TypeAccumulator?, _ snapshot: RegionSnapshot, stacks: NodeStacks, names: StackTable
@@ -70,6 +88,7 @@ extension ObjectCensus.Outcome {
         case .success(let census):
             sum.add(census, of: snapshot, stacks: stacks, names: names)
             sum.note(changedBlocks: changedBlocks, seconds: seconds)
+            if lacksSmallObjects { sum.add(gap: gap) }
         case .failure(let error):
             sum.add(failure: error, executable: executable, pid: pid)
         }

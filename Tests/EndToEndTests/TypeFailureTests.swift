@@ -4,6 +4,18 @@ import Testing
 
 /// Where the objects of a process cannot be read: one line says why, and everything else stands.
 @Suite struct TypeFailureTests {
+    /// Guards a look at a Python program that was started without -o: three of a hundred objects looked like all.
+    @Test(arguments: [[:], ["MEMTRACK_OBJECTS": "1"], ["PYTHONMALLOC": "malloc"]])
+    func saysThatSmallObjectsAreMissing(_ settings: [String: String]) throws {
+        let python = try #require(Command.python)
+        let script = "k = [object() for _ in range(500)]; print('ready', flush=True); import os; os.read(0, 1)"
+        let program = try Stepped([python, "-c", script], settings)
+        _ = try program.line("ready")
+        let problems = try program.types().objects.problems
+        _ = try program.finish()
+        #expect(problems.contains { $0.contains("was started without -o") } == settings.isEmpty, "\(problems)")
+    }
+
     /// Waits to be told to go on, or to become another program; the argument says in which environment.
     private static let target = """
         import os, signal, sys

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <typeindex>
 #include <vector>
 
 namespace shapes {
@@ -63,6 +64,11 @@ struct Hidden : shapes::Shape {
 struct Plain {
     long words[7];
 };
+// No object, though its first word leads to where a class is described.
+struct Entry {
+    std::type_index type;
+    long words[7];
+};
 
 int main(int argc, char **argv)
 {
@@ -94,6 +100,12 @@ int main(int argc, char **argv)
         bases.push_back(std::make_unique<shapes::Base>());
     for (int i = 0; i < 400; i++)
         plain.push_back(std::make_unique<Plain>());
+    std::vector<std::unique_ptr<Entry>> entries;
+    for (int i = 0; i < 100; i++) {
+        entries.push_back(std::unique_ptr<Entry>(new Entry{typeid(shapes::Circle), {}}));
+        entries.push_back(std::unique_ptr<Entry>(new Entry{typeid(shapes::Rack), {}}));
+        entries.push_back(std::unique_ptr<Entry>(new Entry{typeid(Hidden), {}}));
+    }
     std::puts("ready");
     std::fflush(stdout);
     while (std::getchar() != EOF) {
