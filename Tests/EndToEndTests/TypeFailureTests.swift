@@ -13,7 +13,8 @@ import Testing
         _ = try program.line("ready")
         let problems = try program.types().objects.problems
         _ = try program.finish()
-        #expect(problems.contains { $0.contains("was started without -o") } == settings.isEmpty, "\(problems)")
+        let isSaid = problems.contains { $0.contains("was started without -o") }
+        #expect(isSaid == settings.isEmpty, "\(problems)")
     }
 
     /// Waits to be told to go on, or to become another program; the argument says in which environment.
