@@ -8,7 +8,8 @@ import Testing
     @Test(arguments: [[:], ["MEMTRACK_OBJECTS": "1"], ["PYTHONMALLOC": "malloc"]])
     func saysThatSmallObjectsAreMissing(_ settings: [String: String]) throws {
         let python = try #require(Command.python)
-        let script = "import os; k = [object() for _ in range(500)]; print('ready', flush=True); os.read(0, 1)"
+        let script =
+            "import os; k = [object() for _ in range(500)]; print('ready', flush=True); os.read(0, 1)"
         let program = try Stepped([python, "-c", script], settings)
         _ = try program.line("ready")
         let problems = try program.types().objects.problems
