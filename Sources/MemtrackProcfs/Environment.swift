@@ -1,13 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 extension Procfs {
-    /// Whether a process was started with a variable that says something; nil where that cannot be read.
-    public func hasVariable(_ name: String, of pid: Int32) -> Bool? {
-        guard let environment = try? read(pid, "environ") else { return nil }
-        let start = Array((name + "=").utf8)
-        return environment.split(separator: 0).contains { $0.starts(with: start) && $0.count > start.count }
-    }
-
     /// Processes that live, have a higher PID than `pid`, and were started with `entry` (`NAME=value`) in their environment;
     /// a forked process has that of the program it was forked from. Those of other users cannot be read and are left out.
     ///

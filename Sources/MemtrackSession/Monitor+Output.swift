@@ -158,8 +158,6 @@ extension Monitor {
     func noteProblems() {
         guard let collector else { return }
         if let directory { noteSession(collector, directory) }
-        uncountedChildren?.finish()
-        summary.notes += uncountedChildren?.sentences(onlyAlive: false) ?? []
         summary.notes += collector.problems
         if options.types == nil { return }
         let ways = collector.pythons.sorted { $0.text < $1.text }
@@ -183,7 +181,7 @@ extension Monitor {
     /// What a checkpoint has to say at once: a server may run for days until its final report does.
     func checkpointProblems() -> [String] {
         guard let collector, let directory else { return [] }
-        let uncounted = collector.uncountedNotes + (uncountedChildren?.sentences(onlyAlive: true) ?? [])
+        let uncounted = collector.uncountedNotes
         if let lost = lostNote(collector, directory) { return [lost] + uncounted }
         if collector.hasSeenRegions || !uncounted.isEmpty { return uncounted }
         return collector.problems.isEmpty

@@ -33,8 +33,6 @@ public final class Monitor {
         public var profileNaming: ProfileNaming?
         /// By the user, who has named the place; not as part of the history.
         public var profileIsAskedFor = false
-        /// Whoever the program starts is meant to be counted: one that is not is named.
-        public var countsChildren = true
         /// The regions stay when the session has ended.
         public var keepsRegions = false
 
@@ -56,7 +54,6 @@ public final class Monitor {
     var screen: Screen
     let complain: (String) -> Void
     private let watch = ProcessWatch()
-    let uncountedChildren: UncountedChildren?
     let history: HistoryFile?
     let jsonPath: String?
 
@@ -116,8 +113,6 @@ public final class Monitor {
                 directory: place, builder: symbols.builder, removesDead: false, family: process.pid)
         }
         collector?.program = process.pid
-        uncountedChildren =
-            directory != nil && options.countsChildren ? UncountedChildren(program: process.pid) : nil
         if options.types != nil { collector?.census = ObjectCensus(symbols: symbols) }
         self.requests = requests
         process.alsoWatched = requests?.descriptor ?? -1
@@ -195,7 +190,6 @@ public final class Monitor {
     /// Between checkpoints: whoever has come or gone, and how large the target is.
     private func sweep() {
         pace.advance(hasChanged: collector?.sweep() ?? false)
-        uncountedChildren?.look(known: collector?.knownPIDs ?? [])
         measure(withPSS: false)
         collector?.warmUp(minimumAge: Self.warmUpAge)
     }
@@ -229,7 +223,6 @@ public final class Monitor {
         // Without a region there is no figure, which is not the figure 0.
         let known = collector?.hasSeenRegions ?? false ? view : nil
         var checkpoint = makeCheckpoint(known, time: time, elapsed: moment) { $0.profile }
-        uncountedChildren?.look(known: collector?.knownPIDs ?? [])
         checkpoint.problems = checkpointProblems()
         checkpoint.types = compare(known?.types, at: moment)
         // In this order: what has been on the screen is in the history too, even if we are killed now.
@@ -297,7 +290,7 @@ public final class Monitor {
         noteProblems()
         if collector?.hasSeenRegions ?? false {
             summary.profile = view?.final
-            summary.processes = (view?.records ?? []) + (uncountedChildren?.records ?? [])
+            summary.processes = view?.records ?? []
             summary.gauges = view?.lastGauges ?? []
         }
         if let profile = summary.profile { summary.hints = symbols.notes(on: profile) }

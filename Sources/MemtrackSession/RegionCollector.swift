@@ -131,10 +131,6 @@ public final class RegionCollector {
 
     /// Images that are running now.
     public var livingPIDs: [Int32] { images.map(\.identity.pid) }
-    /// Of all that have or had a region, and of what took their place.
-    var knownPIDs: Set<Int32> {
-        Set(images.map(\.identity.pid) + waiting.map(\.image.identity.pid) + endedRecords.map(\.pid))
-    }
     /// True once any region has been seen: the library was loaded.
     public var hasSeenRegions: Bool { !images.isEmpty || !endedRecords.isEmpty || !waiting.isEmpty }
 

@@ -142,7 +142,6 @@ struct MemtrackPreload: ParsableCommand {
             ("MEMTRACK_PYTHON_STACKS", native ? "0" : "1"),
         ]
         plan.countsObjects = !noObjects
-        plan.monitor.countsChildren = !noChildren && followExec != "off"
         plan.monitor.keepsRegions = keep
         try outputs.apply(to: &plan.monitor) { .standard(directory: $0) }
         plan.outputs = outputs
