@@ -63,6 +63,17 @@ import Testing
         #expect(answer.total("Texts") == 8 + 20 * (40 + 42))
     }
 
+    /// A list is followed half a million nodes from each end. Past that what was reached stays: the rest took it back, node by
+    /// node, and a list of 140,000 owned two.
+    @Test func longChains() throws {
+        let program = try Compiled.fixture("chain.cpp", ["-O1"])
+        for (nodes, owned) in [(200_000, 200_000), (1_200_000, 2 << 19)] {
+            let answer = try look(at: [program, String(nodes)])
+            let row = try #require(answer.types.first { $0.name == "Chain" })
+            #expect(row.ownedBlocks >= owned && row.ownedBlocks <= min(nodes, owned + 2), "\(row)")
+        }
+    }
+
     /// A program as Debian ships it, stripped: what it holds of a file is what it says itself of the same file, to Python.
     @Test func classesOfProtoc() throws {
         let place = try TemporaryDirectory()
