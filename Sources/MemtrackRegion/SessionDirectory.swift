@@ -21,8 +21,13 @@ public struct SessionDirectory: Sendable, Hashable {
 
     /// The base that is used for new regions of a user: in the first root that can be written to.
     public static func base(uid: UInt32, roots: [String] = roots) -> String {
-        let root = roots.first { isDirectory($0) && access($0, W_OK | X_OK) == 0 } ?? roots.last ?? "/tmp"
-        return baseName(root, uid)
+        places(uid: uid, roots: roots)[0]
+    }
+
+    /// Never empty.
+    private static func places(uid: UInt32, roots: [String]) -> [String] {
+        let usable = roots.filter { isDirectory($0) && access($0, W_OK | X_OK) == 0 }
+        return (usable.isEmpty ? [roots.last ?? "/tmp"] : usable).map { baseName($0, uid) }
     }
 
     /// All bases of a user that exist. One that belongs to somebody else or is a link is left out.
@@ -43,11 +48,26 @@ public struct SessionDirectory: Sendable, Hashable {
     /// Makes a session for a launcher that runs as the calling user, and the base if it is absent.
     ///
     /// A base that is a link, or belongs to another user, or can be entered by others is refused: `/dev/shm`
-    /// and `/tmp` are open to all users of the machine.
+    /// and `/tmp` are open to all users of the machine. Where it belongs to another user (a process of a user namespace may
+    /// have made it, under a number that is its own there alone), the next root is tried, as the library does.
     public static func create(
         launcherPID: Int32, monotonicNanoseconds: UInt64, roots: [String] = roots
     ) throws(RegionError) -> SessionDirectory {
-        let base = base(uid: geteuid(), roots: roots)
+        var refused: RegionError?
+        for base in places(uid: geteuid(), roots: roots) {
+            do throws(RegionError) {
+                return try create(in: base, launcherPID, monotonicNanoseconds)
+            } catch {
+                guard error.isOfAnotherUser else { throw refused ?? error }
+                refused = refused ?? error
+            }
+        }
+        throw refused ?? .system(base(uid: geteuid(), roots: roots), call: "mkdir", errno: EACCES)
+    }
+
+    private static func create(
+        in base: String, _ launcherPID: Int32, _ monotonicNanoseconds: UInt64
+    ) throws(RegionError) -> SessionDirectory {
         if mkdir(base, 0o700) != 0, errno != EEXIST { throw .system(base, call: "mkdir", errno: errno) }
         let descriptor = try openPrivate(base)
         defer { close(descriptor) }
@@ -96,6 +116,17 @@ public struct SessionDirectory: Sendable, Hashable {
         case ENOENT: return true
         case ENOTEMPTY, EEXIST: return false
         default: throw .system(path, call: "rmdir", errno: errno)
+        }
+    }
+}
+
+extension RegionError {
+    /// A directory that is another user's, as far as one can see.
+    fileprivate var isOfAnotherUser: Bool {
+        switch self {
+        case .notOwned: true
+        case .system(_, let call, let code): call == "open" && code == EACCES
+        default: false
         }
     }
 }

@@ -20,7 +20,7 @@ extension RegionSnapshot {
         case .wrapped:
             how =
                 "objects are counted as blocks of the allocator that it was told to use (PYTHONMALLOC, "
-                + "-X dev)."
+                + "-X dev); behind its debug hooks (-X dev, PYTHONMALLOC=debug) none can be told from other blocks."
         case .malloc:
             how =
                 "untested here (3.8 to 3.13 are): it was told to take its objects from malloc, as with "

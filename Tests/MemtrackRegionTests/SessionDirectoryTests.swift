@@ -66,6 +66,11 @@ import Testing
         chown(base, 65534, 65534)
         #expect(throws: RegionError.notOwned(base, owner: 65534)) { try create() }
         #expect(SessionDirectory.bases(uid: 0, roots: [root.path]) == [])
+        // As the library does, the launcher goes on to the next place.
+        let second = TemporaryDirectory()
+        let session = try SessionDirectory.create(
+            launcherPID: 3, monotonicNanoseconds: 4, roots: [root.path, second.path])
+        #expect(session.path.hasPrefix(second.path + "/"))
     }
 
     @Test func listsRegionsOldestFirst() throws {
