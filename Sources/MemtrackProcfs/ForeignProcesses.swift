@@ -39,7 +39,8 @@ public struct ForeignProcesses: Sendable {
             } catch {
                 namespace = nil
             }
-            if namespace == own { continue }
+            // Nobody is told where a dead process was that its parent has not collected yet.
+            if namespace == own || (try? procfs.identity(of: pid))?.hasEnded != false { continue }
             guard let inner = procfs.numbers(of: pid), inner.count > 1, let last = inner.last else {
                 continue
             }

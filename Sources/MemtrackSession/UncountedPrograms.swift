@@ -41,6 +41,9 @@ final class UncountedPrograms {
         guard let identity = try? procfs.identity(of: was.pid), !identity.hasEnded,
             let path = try? procfs.executable(of: was.pid)
         else { return }
+        // What it was before that has been replaced by what it was now.
+        suspects.removeAll { $0.was.pid == was.pid }
+        found.removeAll { $0.record.pid == was.pid }
         suspects.append(
             Suspect(
                 since: now, was: was, identity: identity, path: path,

@@ -104,12 +104,16 @@ import Testing
         add(600, "88", "600\t7\t1")
         add(700, nil, "700\t9")
         fake.failures["/proc/700/ns/pid"] = EACCES
+        fake.addProcess(800, parent: 1, state: "Z")
+        fake.failures["/proc/800/ns/pid"] = EACCES
+        fake["/proc/800/status"] = "Name:\tx\nNSpid:\t800\t4\n"
         let here = ForeignProcesses(fake.procfs, own: first)
         #expect(here.place(of: 1, in: 77) == .here(500))
         #expect(here.place(of: 2, in: 77) == .here(501))
         #expect(here.place(of: 1, in: 88) == .here(600))
         #expect(here.place(of: 3, in: 77) == .ended)
         #expect(here.place(of: 1, in: 99) == .ended)
+        #expect(here.place(of: 4, in: 99) == .ended)
         #expect(here.place(of: 9, in: 99) == .unknown)  // perhaps the one that cannot be looked at
         let inside = ForeignProcesses(fake.procfs, own: 66)
         #expect(inside.place(of: 3, in: 77) == .ended)  // others of that namespace are seen
