@@ -4,9 +4,8 @@
  *
  * DATA MODEL. The PATH is the stack that was looked up last, outermost frame first, and where in memory its frames stood. The
  * next one mostly has all of it but the innermost frames. So it is read from the inside out until a frame stands where one of
- * the path does, and is compared with the path from there on, in place: 6 instructions a frame instead of 20. Addresses say
- * only which frame to compare with which: a word that differs, for whatever reason, is looked up in the trie with all that
- * is further in.
+ * the path does, and is compared with the path from there on, in place. Addresses say only which frame to compare with which: a
+ * word that differs, for whatever reason, is looked up in the trie with all that is further in.
  */
 #include "python_frames.h"
 

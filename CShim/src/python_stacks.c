@@ -91,7 +91,7 @@ static struct memtrack_python_cache *cache_of(struct memtrack_thread *thread)
         if (!cache)
             return NULL;
         cache->none.size_class = UINT32_MAX;
-        empty(cache);
+        cache->frames_used = MEMTRACK_PYTHON_FRAME_CUT + 1; /* new memory is empty: to write zeros would cost its pages */
         MEMTRACK_STORE(&caches[thread->bank_index], cache);
         uint32_t end = MEMTRACK_LOAD(&caches_end);
         while (end <= thread->bank_index &&

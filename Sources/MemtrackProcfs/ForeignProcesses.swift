@@ -25,7 +25,7 @@ public struct ForeignProcesses: Sendable {
         case unknown
     }
 
-    /// Costs some 20 microseconds for each process of the machine.
+    /// Looks at every process of the machine.
     public init(_ procfs: Procfs, own: UInt64) {
         seesAll = own == Self.firstNamespace
         guard let names = try? procfs.files.list(procfs.root) else { return }
