@@ -220,23 +220,27 @@ MEMTRACK_LONG void *memtrack_allocated_flush(void *block, struct memtrack_thread
     return block;
 }
 
+void memtrack_count_end(struct memtrack_thread *thread, struct memtrack_block found, bool temporary)
+{
+    struct memtrack_weight weight = memtrack_weight(found.size);
+    struct memtrack_counters *counters = memtrack_counters_for(thread, found.cell, found.size);
+    if (MEMTRACK_UNLIKELY(!counters)) {
+        memtrack_uncounted_free(found);
+        return;
+    }
+    memtrack_count_free(thread, counters, weight.blocks, weight.bytes, temporary);
+    if (memtrack_is_inherited(found.cell))
+        thread->delta += (int64_t)weight.bytes;
+}
+
 /* The same for a free; false: the block is from the bootstrap arena and must not be passed on. */
 static bool finish_free(struct memtrack_thread *thread, const void *block, struct memtrack_block found)
 {
     bool pass_on = true;
-    if (MEMTRACK_UNLIKELY(!found.cell)) {
+    if (MEMTRACK_UNLIKELY(!found.cell))
         pass_on = memtrack_free_unknown(block);
-    } else {
-        struct memtrack_weight weight = memtrack_weight(found.size);
-        struct memtrack_counters *counters = memtrack_counters_for(thread, found.cell, found.size);
-        if (MEMTRACK_LIKELY(counters != NULL)) {
-            memtrack_count_free(thread, counters, weight.blocks, weight.bytes, thread->last_block == (uintptr_t)block);
-            if (memtrack_is_inherited(found.cell))
-                thread->delta += (int64_t)weight.bytes;
-        } else {
-            memtrack_uncounted_free(found);
-        }
-    }
+    else
+        memtrack_count_end(thread, found, thread->last_block == (uintptr_t)block);
     memtrack_leave(thread);
     return pass_on;
 }

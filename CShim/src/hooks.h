@@ -19,6 +19,8 @@ bool memtrack_free_unknown(const void *block);  /* of a block that is not in the
 struct memtrack_block memtrack_realloc_take_shared(uintptr_t address);
 void memtrack_uncounted(uint64_t size);
 void memtrack_uncounted_free(struct memtrack_block block);
+/* The end of a block that was in the live map, in a hook that is BUSY. */
+void memtrack_count_end(struct memtrack_thread *thread, struct memtrack_block found, bool temporary);
 
 /* `frame` is the hook's; `mark` a word in the frame of the function that works on, until it leaves. */
 MEMTRACK_INLINE struct memtrack_thread *memtrack_enter(const uintptr_t *frame, uint64_t *mark)

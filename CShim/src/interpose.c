@@ -128,15 +128,7 @@ static void count_realloc_free(struct memtrack_block found, const uintptr_t *fra
         memtrack_uncounted_free(found);
         return;
     }
-    struct memtrack_counters *counters = memtrack_counters_for(thread, found.cell, found.size);
-    struct memtrack_weight weight = memtrack_weight(found.size);
-    if (counters) {
-        memtrack_count_free(thread, counters, weight.blocks, weight.bytes, false);
-        if (memtrack_is_inherited(found.cell))
-            thread->delta += (int64_t)weight.bytes;
-    } else {
-        memtrack_uncounted_free(found);
-    }
+    memtrack_count_end(thread, found, false);
     memtrack_leave(thread);
 }
 
